@@ -1,0 +1,41 @@
+"""Time as an argument: every wait in the program goes through a Clock, so that tests run in virtual time."""
+
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+from illumio_azsql_enforcer.errors import Stopped
+
+
+class Clock(Protocol):
+    """What the program needs of time."""
+
+    def now(self) -> datetime:
+        """The wall clock, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start; never goes back."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait. Raises Stopped at once when the program is asked to stop."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock; `stop` ends every wait."""
+
+    def __init__(self, stop: threading.Event | None = None) -> None:
+        self._stop = stop or threading.Event()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        if self._stop.wait(max(0.0, seconds)):
+            raise Stopped("Asked to stop while waiting.")
