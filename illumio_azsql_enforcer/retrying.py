@@ -1,4 +1,4 @@
-"""One way to try again: exponential back-off with jitter, Retry-After obeyed, never past a deadline, in virtual time."""
+"""One way to try again: exponential back-off with jitter, Retry-After, a deadline, virtual time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """A failure that may pass: how many tries in all (None: as many as the deadline allows), and what wait was asked."""
+    """A failure that may pass: how many tries in all (None: until the deadline), what wait was asked."""
 
     tries: int | None = 5
     wait: float | None = None  # Retry-After, seconds
