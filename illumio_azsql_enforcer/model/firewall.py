@@ -7,6 +7,7 @@ from typing import Protocol
 
 from illumio_azsql_enforcer.addresses import Range
 from illumio_azsql_enforcer.model.settings import Mode
+from illumio_azsql_enforcer.retrying import Deadline
 
 ALL_AZURE_SERVICES = Range(0, 0)  # 0.0.0.0-0.0.0.0 admits every Azure tenant, whatever the rule's name
 
@@ -240,13 +241,13 @@ class StepResult:
 
 
 class RuleReader(Protocol):
-    """Reads the firewall of a server. Raises ArmError."""
+    """Reads the firewall of a server. Raises ArmError, also when the deadline leaves no time for another try."""
 
-    def rules(self, server: Server) -> tuple[FirewallRule, ...]:
+    def rules(self, server: Server, deadline: Deadline) -> tuple[FirewallRule, ...]:
         """Every server-level IPv4 rule, all pages read before any is returned."""
         ...
 
-    def neighbours(self, server: Server) -> Neighbours:
+    def neighbours(self, server: Server, deadline: Deadline) -> Neighbours:
         """IPv6 rules and virtual network rules."""
         ...
 
@@ -254,10 +255,10 @@ class RuleReader(Protocol):
 class RuleWriter(Protocol):
     """Writes one rule of a server. Raises ArmError, UnsafeName; returns only when Azure said that it is done."""
 
-    def put(self, server: Server, rule: FirewallRule) -> None:
+    def put(self, server: Server, rule: FirewallRule, deadline: Deadline) -> None:
         """Create the rule, or replace its range."""
         ...
 
-    def delete(self, server: Server, name: str) -> None:
+    def delete(self, server: Server, name: str, deadline: Deadline) -> None:
         """Delete the rule; one that is not there is fine."""
         ...
