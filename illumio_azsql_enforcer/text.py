@@ -1,0 +1,15 @@
+"""Text from the PCE or Azure is data: this makes it safe to show."""
+
+
+def printable(text: str, limit: int | None = None) -> str:
+    """The text on one line, control and formatting characters as escapes, cut at `limit` characters with an ellipsis."""
+    if limit is not None and len(text) > limit:
+        text = text[: limit - 1] + "…"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def plural(count: int, noun: str, nouns: str | None = None) -> str:
+    """`1 rule`, `2 rules`."""
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
