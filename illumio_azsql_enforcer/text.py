@@ -2,7 +2,7 @@
 
 
 def printable(text: str, limit: int | None = None) -> str:
-    """The text on one line, control and formatting characters as escapes, cut at `limit` characters with an ellipsis."""
+    """The text on one line, control characters as escapes, cut at `limit` characters with an ellipsis."""
     if limit is not None and len(text) > limit:
         text = text[: limit - 1] + "…"
     if text.isprintable():
