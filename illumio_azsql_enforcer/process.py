@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 GRACE = 4.0  # seconds that the step in hand has left after SIGTERM
-TERMINATED = 128 + signal.SIGTERM
 _ENDED = 0  # no signal has this number
 
 
@@ -22,6 +21,7 @@ class Requests:
     stop: threading.Event = field(default_factory=threading.Event)
     reload: threading.Event = field(default_factory=threading.Event)
     wake: threading.Event = field(default_factory=threading.Event)  # set with either, to end a wait
+    signals: list[int] = field(default_factory=list)  # that asked to stop, in order
 
 
 def supervise(work: Callable[[], int], requests: Requests) -> int | None:
@@ -56,6 +56,7 @@ def _pass_on(number: int, requests: Requests, leave_at: float | None) -> float |
     if number == signal.SIGHUP:
         requests.reload.set()
     else:
+        requests.signals.append(number)
         requests.stop.set()
         leave_at = leave_at or time.monotonic() + GRACE
     requests.wake.set()

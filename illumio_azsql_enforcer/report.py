@@ -76,6 +76,17 @@ def gravest(outcomes: Iterable[Outcome]) -> Outcome:
     return next((outcome for outcome in GRAVEST_FIRST if outcome in seen), Outcome.IN_SYNC)
 
 
+def exit_code(report: Report, *, detailed: bool) -> int:
+    """The exit code of `--once`: 0, 1 failed, 3 refused; of a dry run 0 or 1, `detailed` adds 3 and 2 (pending)."""
+    if report.outcome is Outcome.FAILED:
+        return 1
+    if report.dry_run and not detailed:
+        return 0
+    if report.outcome is Outcome.REFUSED:
+        return 3
+    return 2 if detailed and report.outcome is Outcome.PENDING else 0
+
+
 # --- JSON (schema report/1, published in docs/report.md)
 
 

@@ -1,0 +1,110 @@
+"""The daemon and `--once`."""
+
+import json
+import os
+import shlex
+import signal
+import sys
+from contextlib import closing
+
+import click
+import structlog
+
+from illumio_azsql_enforcer import logs
+from illumio_azsql_enforcer.cli.words import Words
+from illumio_azsql_enforcer.clock import SystemClock
+from illumio_azsql_enforcer.config import load
+from illumio_azsql_enforcer.enforcer import Enforcer
+from illumio_azsql_enforcer.model.settings import Config
+from illumio_azsql_enforcer.narration import Narrator
+from illumio_azsql_enforcer.process import Requests, supervise
+from illumio_azsql_enforcer.report import Report, exit_code, to_json
+from illumio_azsql_enforcer.report_text import Paint, plain, render
+from illumio_azsql_enforcer.scheduler import Scheduler
+from illumio_azsql_enforcer.server_cycle import Options
+
+log = structlog.get_logger()
+
+
+def run(words: Words) -> int:
+    """One cycle or many; returns the exit code. Raises ConfigError before anything is contacted."""
+    start_logging(words)
+    requests = Requests()
+    if not words.once:
+        return _leave(supervise(lambda: _daemon(words, requests), requests), interrupted=0)
+    config = load(words.config, os.environ)
+    code = supervise(lambda: _once(words, config, requests), requests)
+    interrupted = 128 + requests.signals[0] if requests.signals else 0
+    return _leave(interrupted or code if code is not None else None, interrupted)
+
+
+def _leave(code: int | None, interrupted: int) -> int:
+    """Out by the front door, or, where the step in hand did not end in time, at once and without waiting."""
+    if code is not None:
+        return code
+    log.error("the step in hand did not end in time; its outcome is re-read in the next cycle")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(interrupted)
+
+
+def _once(words: Words, config: Config, requests: Requests) -> int:
+    with closing(make_enforcer(words, config, requests)) as enforcer:
+        report = enforcer.cycle()
+    Narrator().tell(report)
+    show(report, words.output)
+    return exit_code(report, detailed=words.detailed_exitcode)
+
+
+def _daemon(words: Words, requests: Requests) -> int:
+    scheduler = Scheduler(
+        lambda: make_enforcer(words, load(words.config, os.environ), requests),
+        Narrator().tell,
+        clock=SystemClock(requests.stop),
+        requests=requests,
+        wait=requests.wake.wait,
+    )
+    log.info("started", config=str(words.config), dry_run=words.dry_run)
+    scheduler.run()
+    log.info("stopped", signals=[signal.Signals(number).name for number in requests.signals])
+    return 0
+
+
+def make_enforcer(words: Words, config: Config, requests: Requests) -> Enforcer:
+    """An Enforcer for these words, whose waits end when a stop is requested."""
+    options = Options(
+        dry_run=words.dry_run,
+        only=words.server,
+        accepted=frozenset(words.accept),
+        accept_command=accept_command(words),
+    )
+    return Enforcer(config, options, SystemClock(requests.stop), requests.stop.is_set)
+
+
+def accept_command(words: Words) -> str:
+    """The command that lets one plan through where this program runs; `{plan_id}` stands for the plan."""
+    if "CREDENTIALS_DIRECTORY" in os.environ:
+        return "systemctl start illumio-azsql-enforcer-accept@{plan_id}.service"
+    path = shlex.quote(str(words.config)).replace("{", "{{").replace("}", "}}")
+    return f"illumio-azsql-enforcer --config {path} --once --accept {{plan_id}}"
+
+
+def start_logging(words: Words) -> None:
+    """Logs go to stderr, always."""
+    chosen = words.log_format or ("console" if sys.stderr.isatty() else "json")
+    logs.configure(chosen, words.log_level)
+
+
+def show(report: Report, output: str) -> None:
+    """Print the report on stdout."""
+    if output == "json":
+        click.echo(json.dumps(to_json(report), indent=2))
+    else:
+        click.echo(render(report, paint()))
+
+
+def paint() -> Paint:
+    """Colour on a terminal, unless NO_COLOR is set."""
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return plain
+    return lambda text, colour: click.style(text, bold=True) if colour == "bold" else click.style(text, fg=colour)

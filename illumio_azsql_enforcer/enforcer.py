@@ -1,0 +1,186 @@
+"""One cycle: snapshot -> translate -> plan -> apply -> report. It only orchestrates."""
+
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import datetime
+from fnmatch import fnmatchcase
+
+import structlog
+
+from illumio_azsql_enforcer.azure.access import AzureAccess
+from illumio_azsql_enforcer.azure.firewall import FirewallReader, FirewallWriter
+from illumio_azsql_enforcer.azure.servers import Discovered, discover
+from illumio_azsql_enforcer.clock import Clock
+from illumio_azsql_enforcer.errors import EnforcerError, PolicyUnresolvable
+from illumio_azsql_enforcer.journal import open_journal, writer_lock
+from illumio_azsql_enforcer.model.firewall import Governed, Translation, Ungoverned
+from illumio_azsql_enforcer.model.settings import Config
+from illumio_azsql_enforcer.pce.client import PceClient
+from illumio_azsql_enforcer.pce.reader import read_snapshot
+from illumio_azsql_enforcer.policy.identity import identify
+from illumio_azsql_enforcer.policy.translator import Translator
+from illumio_azsql_enforcer.reconcile.apply import Run
+from illumio_azsql_enforcer.report import Calls, Outcome, Report, ServerReport, gravest
+from illumio_azsql_enforcer.retrying import Deadline
+from illumio_azsql_enforcer.server_cycle import Memory, Options, ServerCycle
+
+LOCK_WAIT = 120.0  # seconds that a cycle waits for another writer
+
+log = structlog.get_logger()
+
+Candidate = Governed | Ungoverned
+
+
+@dataclass(slots=True)
+class _Draft:
+    """The report while the cycle runs."""
+
+    run_id: str
+    started_at: datetime
+    policy_version: int | None = None
+    servers: tuple[ServerReport, ...] = ()
+    error: str | None = None
+
+
+class Enforcer:
+    """Holds the connections, and what is remembered between cycles. Not for two threads at once."""
+
+    def __init__(
+        self, config: Config, options: Options, clock: Clock, stopping: Callable[[], bool] = lambda: False
+    ) -> None:
+        self.config = config
+        self._options = options
+        self._clock = clock
+        self._stopping = stopping
+        self._pce = PceClient(config.pce, clock)
+        self._azure = AzureAccess(config.azure, clock)
+        self._reader = FirewallReader(self._azure)
+        self._writer = None if options.dry_run else FirewallWriter(self._azure)
+        self._journal = open_journal(None if options.dry_run else config.state_dir)
+        self._memory = Memory()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._pce.close()
+        self._azure.close()
+
+    def cycle(self) -> Report:
+        """Everything once. Never raises for what the outside world, or a defect here, can cause: the report says it."""
+        draft = _Draft(uuid.uuid4().hex[:12], self._clock.now())
+        before = self._calls()
+        with structlog.contextvars.bound_contextvars(run_id=draft.run_id):
+            try:
+                with self._lock():
+                    self._fill(draft)
+            except EnforcerError as error:
+                draft.error = str(error)
+            except Exception as error:  # noqa: BLE001 - the cycle boundary: a defect costs one cycle, not the daemon
+                draft.error = unexpected(error)
+        return self._finish(draft, before)
+
+    def _fill(self, draft: _Draft) -> None:
+        clock, config = self._clock, self.config
+        snapshot = read_snapshot(
+            self._pce, org_id=config.pce.org_id, clock=clock, deadline=Deadline.after(clock, config.pce.deadline)
+        )
+        draft.policy_version = snapshot.version
+        found = discover(self._azure, config.servers, Deadline.after(clock, config.azure.deadline))
+        candidates = identify(found.servers, snapshot, config.servers)
+        translator = Translator(snapshot, config.policy, [c for c in candidates if isinstance(c, Governed)])
+        work = self._server_cycle(Run(draft.run_id, snapshot.version))
+        draft.servers = self._work(work, translator, [c for c in candidates if self._selected(c)])
+        draft.error = " ".join([*_unlisted(found), *self._unmatched(candidates)]) or None
+
+    def _server_cycle(self, run: Run) -> ServerCycle:
+        return ServerCycle(
+            config=self.config,
+            options=self._options,
+            run=run,
+            reader=self._reader,
+            writer=self._writer,
+            journal=self._journal,
+            memory=self._memory,
+            clock=self._clock,
+            stopping=self._stopping,
+        )
+
+    def _work(
+        self, work: ServerCycle, translator: Translator, candidates: Sequence[Candidate]
+    ) -> tuple[ServerReport, ...]:
+        """Every server on its own: the failure of one leaves the others' work alone."""
+        with ThreadPoolExecutor(self.config.azure.concurrency, thread_name_prefix="server") as pool:
+            tasks = [(candidate, self._start(pool, work, translator, candidate)) for candidate in candidates]
+        return tuple(_result(work, candidate, task) for candidate, task in tasks)
+
+    def _start(
+        self, pool: ThreadPoolExecutor, work: ServerCycle, translator: Translator, candidate: Candidate
+    ) -> "Future[ServerReport]":
+        if isinstance(candidate, Ungoverned):
+            return pool.submit(work.leave_alone, candidate)
+        meaning = _translate(translator, candidate)
+        if isinstance(meaning, PolicyUnresolvable):
+            return pool.submit(work.failed, candidate.server, str(meaning))
+        return pool.submit(work.govern, candidate, meaning)
+
+    def _selected(self, candidate: Candidate) -> bool:
+        only = self._options.only
+        return not only or any(_matches(candidate, pattern) for pattern in only)
+
+    def _unmatched(self, candidates: Sequence[Candidate]) -> Iterator[str]:
+        for pattern in self._options.only:
+            if not any(_matches(candidate, pattern) for candidate in candidates):
+                yield f"--server {pattern} matches none of the {len(candidates)} servers that were found."
+
+    def _lock(self) -> AbstractContextManager[object]:
+        if self._writer is None or self.config.state_dir is None:
+            return nullcontext()
+        return writer_lock(self.config.state_dir, holder="a cycle", wait=LOCK_WAIT, clock=self._clock)
+
+    def _calls(self) -> Calls:
+        return Calls(self._pce.requests_made, self._azure.reads, self._azure.writes)
+
+    def _finish(self, draft: _Draft, before: Calls) -> Report:
+        return Report(
+            run_id=draft.run_id,
+            dry_run=self._options.dry_run,
+            started_at=draft.started_at,
+            finished_at=self._clock.now(),
+            outcome=Outcome.FAILED if draft.error else gravest(server.outcome for server in draft.servers),
+            error=draft.error,
+            policy_version=draft.policy_version,
+            calls=self._calls() - before,
+            servers=draft.servers,
+        )
+
+
+def _translate(translator: Translator, governed: Governed) -> Translation | PolicyUnresolvable:
+    try:
+        return translator.translate(governed)
+    except PolicyUnresolvable as error:
+        return error
+
+
+def _result(work: ServerCycle, candidate: Candidate, task: "Future[ServerReport]") -> ServerReport:
+    error = task.exception()
+    if error is None:
+        return task.result()
+    reason = str(error) if isinstance(error, EnforcerError) else unexpected(error)
+    return work.failed(candidate.server, reason)
+
+
+def unexpected(error: BaseException) -> str:
+    """A sentence for a defect of this program; where it happened goes to the log at debug level."""
+    log.debug("unexpected error", exc_info=error)
+    return f"Unexpected {type(error).__name__} in this program; nothing more was done (--log-level debug shows where)."
+
+
+def _matches(candidate: Candidate, pattern: str) -> bool:
+    return fnmatchcase(candidate.server.name.casefold(), pattern.casefold())
+
+
+def _unlisted(found: Discovered) -> Iterator[str]:
+    for failure in found.failures:
+        yield f"Subscription {failure.subscription_id} could not be listed: {failure.error}"

@@ -1,0 +1,66 @@
+"""What the log says of a cycle: a line for the cycle, one for each step, one for each change of a server's state."""
+
+import structlog
+
+from illumio_azsql_enforcer.model.firewall import StepResult, StepStatus
+from illumio_azsql_enforcer.report import Outcome, Report, ServerReport
+
+log = structlog.get_logger()
+
+TROUBLE = {Outcome.FAILED, Outcome.REFUSED}
+
+
+class Narrator:
+    """Remembers what it said last of each server, so that a lasting state is told when it begins and ends."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, tuple[Outcome, str | None]] = {}
+
+    def tell(self, report: Report) -> None:
+        """Log one cycle."""
+        bound = log.bind(run_id=report.run_id, policy_version=report.policy_version)
+        for server in report.servers:
+            self._server(bound.bind(server=server.server.name), server)
+        self._cycle(bound, report)
+
+    def _server(self, bound: structlog.typing.FilteringBoundLogger, report: ServerReport) -> None:
+        for result in report.steps:
+            if result.status is not StepStatus.PLANNED:
+                _step(bound.bind(plan_id=report.plan_id), result)
+        before = self._said.get(report.server.id, (Outcome.IN_SYNC, None))
+        now = (report.outcome, report.reason)
+        self._said[report.server.id] = now
+        if now == before or (report.outcome in (Outcome.IN_SYNC, Outcome.CHANGED) and before[0] not in TROUBLE):
+            return
+        say = bound.error if report.outcome in TROUBLE else bound.info
+        say(f"server is {report.outcome.value}", reason=report.reason, plan_id=report.plan_id, was=before[0].value)
+
+    def _cycle(self, bound: structlog.typing.FilteringBoundLogger, report: Report) -> None:
+        say = bound.error if report.error else bound.info
+        counts = {outcome: sum(s.outcome is outcome for s in report.servers) for outcome in Outcome}
+        say(
+            "cycle",
+            outcome=report.outcome.value,
+            error=report.error,
+            dry_run=report.dry_run,
+            seconds=round((report.finished_at - report.started_at).total_seconds(), 3),
+            servers={outcome.value: count for outcome, count in counts.items() if count},
+            steps_done=sum(r.status is StepStatus.DONE for s in report.servers for r in s.steps),
+            pce_requests=report.calls.pce,
+            azure_reads=report.calls.azure_reads,
+            azure_writes=report.calls.azure_writes,
+        )
+
+
+def _step(bound: structlog.typing.FilteringBoundLogger, result: StepResult) -> None:
+    step = result.step
+    say = bound.info if result.status is StepStatus.DONE else bound.error
+    say(
+        f"step {result.status.value}",
+        action=step.action.value,
+        rule=step.name,
+        start=step.range.start,
+        end=step.range.end,
+        why=step.reason,
+        error=result.error,
+    )

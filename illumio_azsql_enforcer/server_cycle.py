@@ -1,0 +1,193 @@
+"""One server's part of a cycle: read its firewall, plan, carry out what is permitted, tell."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from illumio_azsql_enforcer.clock import Clock
+from illumio_azsql_enforcer.errors import EnforcerError
+from illumio_azsql_enforcer.journal import Journal
+from illumio_azsql_enforcer.model.firewall import (
+    Governed,
+    Neighbours,
+    Note,
+    NoteCode,
+    Plan,
+    PublicAccess,
+    RuleReader,
+    RuleWriter,
+    Server,
+    StepResult,
+    StepStatus,
+    Translation,
+    Ungoverned,
+)
+from illumio_azsql_enforcer.model.settings import Config, Mode
+from illumio_azsql_enforcer.reconcile.apply import Run, apply
+from illumio_azsql_enforcer.reconcile.guards import permitted
+from illumio_azsql_enforcer.reconcile.ownership import is_owned
+from illumio_azsql_enforcer.reconcile.plan import make_plan
+from illumio_azsql_enforcer.reconcile.verdict import NEVER_OVERRIDDEN, judge, not_editable, standing
+from illumio_azsql_enforcer.report import Outcome, ServerReport
+from illumio_azsql_enforcer.retrying import Deadline
+from illumio_azsql_enforcer.text import plural
+
+INERT = Note(
+    NoteCode.PUBLIC_NETWORK_DISABLED,
+    1,
+    "Public network access is disabled: no firewall rule has an effect until it is on.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says about a cycle."""
+
+    dry_run: bool = False
+    only: tuple[str, ...] = ()  # shell patterns of server names; empty: all
+    accepted: frozenset[str] = frozenset()  # plan ids that may pass the guards
+    accept_command: str = "illumio-azsql-enforcer --once --accept {plan_id}"
+
+
+@dataclass(slots=True)
+class Memory:
+    """What is remembered from one cycle to the next; losing it costs requests, never correctness."""
+
+    limits: dict[str, int] = field(default_factory=dict)  # server id -> rule limit that Azure taught us
+    neighbours: dict[str, tuple[float, Neighbours]] = field(default_factory=dict)  # server id -> when read, what
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCycle:
+    """Works on one server after the other, or on several at once: it keeps no state but `memory`."""
+
+    config: Config
+    options: Options
+    run: Run
+    reader: RuleReader
+    writer: RuleWriter | None  # None in a dry run: there is no object that could write
+    journal: Journal
+    memory: Memory
+    clock: Clock
+    stopping: Callable[[], bool]
+
+    def govern(self, governed: Governed, translation: Translation) -> ServerReport:
+        """Brings a governed server in line, as far as its mode and the guards permit. Raises ArmError."""
+        deadline = Deadline.after(self.clock, self.config.azure.deadline)
+        plan = self._plan(governed.server, translation, deadline)
+        results = self._carry_out(plan, deadline)
+        outcome, reason = judge(plan, results, self.options.accepted)
+        return ServerReport(
+            server=governed.server,
+            outcome=outcome,
+            mode=plan.mode,
+            reason=self._with_way_out(plan, outcome, reason),
+            labels=governed.labels,
+            labels_from=governed.labels_from,
+            plan_id=plan.id,
+            desired=plan.desired,
+            live=plan.live,
+            steps=results,
+            notes=(*translation.notes, *plan.notes, *self._surroundings(governed.server, deadline)),
+        )
+
+    def leave_alone(self, ungoverned: Ungoverned) -> ServerReport:
+        """A server without labels is skipped, unless it still holds rules of ours: then somebody must decide."""
+        server = ungoverned.server
+        if ungoverned.failed:
+            return self.failed(server, ungoverned.reason)
+        rules = self.reader.rules(server, Deadline.after(self.clock, self.config.azure.deadline))
+        ours = [rule for rule in rules if is_owned(rule.name, self.config.enforcement.owner)]
+        if not ours:
+            return ServerReport(server, Outcome.SKIPPED, self.mode_of(server), ungoverned.reason)
+        held = plural(len(ours), "firewall rule")
+        return self.failed(
+            server,
+            f"{ungoverned.reason} It still holds {held} of this program, which stay as they are: "
+            "give it its labels back, or delete them by hand.",
+        )
+
+    def failed(self, server: Server, reason: str) -> ServerReport:
+        """A server about which nothing more can be told in this cycle; its firewall stays as it is."""
+        return ServerReport(server, Outcome.FAILED, self.mode_of(server), reason)
+
+    def mode_of(self, server: Server) -> Mode:
+        """The mode set for the server by name, else the one of the config."""
+        override = self.config.servers.overrides.get(server.name.lower())
+        return override.mode if override and override.mode else self.config.enforcement.mode
+
+    def _plan(self, server: Server, translation: Translation, deadline: Deadline) -> Plan:
+        enforcement = self.config.enforcement
+        return make_plan(
+            server,
+            self.reader.rules(server, deadline),
+            translation.desired,
+            mode=self.mode_of(server),
+            settings=enforcement,
+            max_rules=min(enforcement.max_rules, self.memory.limits.get(server.id, enforcement.max_rules)),
+        )
+
+    def _carry_out(self, plan: Plan, deadline: Deadline) -> tuple[StepResult, ...]:
+        if self.writer is None:
+            return _all(plan, StepStatus.PLANNED)
+        if not_editable(plan):
+            return _all(plan, StepStatus.NOT_RUN)
+        steps = permitted(plan, self.options.accepted)
+        applied = apply(
+            plan,
+            steps,
+            writer=self.writer,
+            reader=self.reader,
+            journal=self.journal,
+            deadline=deadline,
+            stopping=self.stopping,
+            run=self.run,
+        )
+        if applied.learned_limit is not None:
+            self.memory.limits[plan.server.id] = applied.learned_limit
+        held_back = [StepResult(step, StepStatus.PLANNED) for step in plan.steps if step not in steps]
+        return (*applied.results, *held_back)
+
+    def _with_way_out(self, plan: Plan, outcome: Outcome, reason: str | None) -> str | None:
+        refusals = standing(plan, self.options.accepted)
+        if outcome is not Outcome.REFUSED or any(refusal.guard == NEVER_OVERRIDDEN for refusal in refusals):
+            return reason
+        return f"{reason} To let exactly this plan through once: {self.options.accept_command.format(plan_id=plan.id)}"
+
+    def _surroundings(self, server: Server, deadline: Deadline) -> list[Note]:
+        notes = [INERT] if server.public_access is PublicAccess.DISABLED else []
+        return notes + neighbour_notes(self._neighbours(server, deadline))
+
+    def _neighbours(self, server: Server, deadline: Deadline) -> Neighbours:
+        """Read in the first cycle and every full_sync_interval; kept in between."""
+        now = self.clock.monotonic()
+        read_at, known = self.memory.neighbours.get(server.id, (None, None))
+        if known is not None and read_at is not None and now - read_at < self.config.enforcement.full_sync_interval:
+            return known
+        try:
+            found = self.reader.neighbours(server, deadline)
+        except EnforcerError:
+            return Neighbours(ipv6_rules=None, virtual_network_rules=None)
+        self.memory.neighbours[server.id] = (now, found)
+        return found
+
+
+def neighbour_notes(neighbours: Neighbours) -> list[Note]:
+    """What else admits traffic to the server, beside the rules that are enforced."""
+    kinds = (
+        (NoteCode.IPV6_RULE, "IPv6 firewall rule", neighbours.ipv6_rules),
+        (NoteCode.VIRTUAL_NETWORK_RULE, "virtual network rule", neighbours.virtual_network_rules),
+    )
+    return [note for code, noun, names in kinds if (note := _neighbour_note(code, noun, names))]
+
+
+def _neighbour_note(code: NoteCode, noun: str, names: Sequence[str] | None) -> Note | None:
+    if names is None:
+        return Note(NoteCode.NOT_READABLE, 0, f"The {noun}s could not be read, so what they admit is not known.")
+    if not names:
+        return None
+    told = plural(len(names), noun)
+    return Note(code, len(names), f"{told} admit traffic that the policy does not know of: {', '.join(names)}.")
+
+
+def _all(plan: Plan, status: StepStatus) -> tuple[StepResult, ...]:
+    return tuple(StepResult(step, status) for step in plan.steps)
