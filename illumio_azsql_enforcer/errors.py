@@ -4,6 +4,8 @@ The text of each is one sentence that an operator can act on: it is what the log
 that is raised is a defect of this program; it is caught at the cycle boundary alone, and nothing is written after it.
 """
 
+from dataclasses import dataclass
+
 
 class EnforcerError(Exception):
     """Something outside this program went wrong; `str()` is a sentence for an operator."""
@@ -13,8 +15,29 @@ class Stopped(EnforcerError):
     """The program was asked to stop while it was waiting."""
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong in a config file: where, which key, what is wrong and what would be right."""
+
+    file: str
+    line: int
+    key: str  # dotted, `pce.url`; empty for what concerns the file as a whole
+    message: str
+
+    def __str__(self) -> str:
+        return ": ".join(filter(None, (f"{self.file}:{self.line}", self.key, self.message)))
+
+
 class ConfigError(EnforcerError):
-    """The configuration is missing, unreadable or invalid (exit code 78)."""
+    """The configuration is missing, unreadable or invalid (exit code 78).
+
+    Attributes:
+        problems: what is wrong, in the order of the file; empty when the file could not be read at all.
+    """
+
+    def __init__(self, message: str = "", *, problems: tuple[Problem, ...] = ()) -> None:
+        super().__init__(message or "\n".join(map(str, problems)))
+        self.problems = problems
 
 
 class LockHeld(EnforcerError):
