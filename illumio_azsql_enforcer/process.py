@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 GRACE = 4.0  # seconds that the step in hand has left after SIGTERM
@@ -34,9 +34,14 @@ def supervise(work: Callable[[], int], requests: Requests) -> int | None:
     with ours, theirs, _wake_on_signals(theirs):
         pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="work")
         task = pool.submit(work)
-        task.add_done_callback(lambda _: theirs.send(bytes([_ENDED])))
+        task.add_done_callback(lambda _: _tell_ended(theirs))
         pool.shutdown(wait=False)
         return task.result() if _ended(ours, requests) else None
+
+
+def _tell_ended(theirs: socket.socket) -> None:
+    with suppress(OSError):  # the work outlived its grace: nobody listens any more
+        theirs.send(bytes([_ENDED]))
 
 
 def _ended(ours: socket.socket, requests: Requests) -> bool:

@@ -1,0 +1,38 @@
+"""Text from outside, made safe to show."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from illumio_azsql_enforcer.text import plural, printable
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("orders-sql", "orders-sql"),
+        ("Büro 東京", "Büro 東京"),
+        ("two\nlines", r"two\nlines"),
+        ("\x1b[31mred\x1b[0m", r"\x1b[31mred\x1b[0m"),
+        ("right\u202eleft", r"right\u202eleft"),
+    ],
+)
+def test_control_and_formatting_characters_become_escapes(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+def test_long_text_is_cut() -> None:
+    assert printable("x" * 50, limit=10) == "x" * 9 + "…"
+
+
+@given(st.text())
+def test_whatever_comes_in_one_printable_line_comes_out(text: str) -> None:
+    assert printable(text).isprintable()
+
+
+def test_plural() -> None:
+    assert (plural(1, "rule"), plural(0, "rule"), plural(1200, "policy", "policies")) == (
+        "1 rule",
+        "0 rules",
+        "1,200 policies",
+    )
