@@ -1,0 +1,307 @@
+"""HTTP to one PCE: key, TLS, proxies, retries, bounds on size and time. Nothing about meaning.
+
+The only module of this room that imports requests (and urllib3 below it).
+"""
+
+import os
+import ssl
+import threading
+import zlib
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from http.client import HTTPException
+from pathlib import Path
+from typing import TypeVar
+
+import requests
+from requests.auth import AuthBase, HTTPBasicAuth
+from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import HTTPError
+
+from illumio_azsql_enforcer import __version__
+from illumio_azsql_enforcer.clock import Clock
+from illumio_azsql_enforcer.errors import PceInvalidAnswer
+from illumio_azsql_enforcer.model.settings import PceSettings
+from illumio_azsql_enforcer.pce.answer import API, Answer, is_path
+from illumio_azsql_enforcer.pce.listing import Collection, read_collection
+from illumio_azsql_enforcer.pce.wording import CutAnswer, Failure, Wording
+from illumio_azsql_enforcer.retrying import Again, Deadline, with_retries
+from illumio_azsql_enforcer.secret import Secret
+
+T = TypeVar("T")
+
+CHUNK = 1 << 16  # bytes
+ERROR_BODY = 1 << 16  # bytes read of an answer that is no success
+WINDOW = 60.0  # seconds; the PCE counts requests a minute for each key
+WINDOW_REQUESTS = 450  # of the 500 that it allows
+ENDPOINTS = frozenset(
+    {
+        *("product_version", "sec_policy", "labels", "label_groups", "ip_lists", "services", "rule_sets", "sec_rules"),
+        *("deny_rules", "virtual_services", "service_bindings", "workloads", "events", "jobs", "datafiles"),
+    }
+)
+
+
+class _Key(AuthBase):
+    """HTTP Basic; the secret leaves its wrapper for the one header only."""
+
+    def __init__(self, user: str, secret: Secret) -> None:
+        self._user = user
+        self._secret = secret
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        # Bytes: requests would encode text as Latin-1, and fail on anything else.
+        user, password = (each.encode(errors="surrogateescape") for each in (self._user, self._secret.reveal()))
+        HTTPBasicAuth(user, password)(request)
+        return request
+
+
+class _Session(requests.Session):
+    """A session that knows no redirects: even when it does not follow one, requests would read its whole body."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - the signature of requests
+        return None
+
+
+class _Pace:
+    """Keeps below the PCE's own limit of requests a minute."""
+
+    def __init__(self) -> None:
+        self._sent: deque[float] = deque(maxlen=WINDOW_REQUESTS)
+
+    def next_slot(self, clock: Clock) -> float:
+        """Seconds until another request fits."""
+        full = len(self._sent) == WINDOW_REQUESTS
+        return max(0.0, self._sent[0] + WINDOW - clock.monotonic()) if full else 0.0
+
+    def take(self, clock: Clock) -> None:
+        self._sent.append(clock.monotonic())
+
+
+class PceClient:
+    """GET requests to the PCE of `settings`. Used by one thread at a time; the counters may be read by any."""
+
+    def __init__(self, settings: PceSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._wording = Wording(settings)
+        self._pace = _Pace()
+        self._lock = threading.Lock()
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._session = _new_session(settings)
+
+    def __repr__(self) -> str:
+        return f"PceClient({self._settings.url!r}, org {self._settings.org_id})"
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that waits."""
+        return self._clock
+
+    @property
+    def requests_made(self) -> int:
+        """Requests on the wire since the start, retries included."""
+        with self._lock:
+            return self._counts.total()
+
+    @property
+    def requests_by_endpoint(self) -> Mapping[tuple[str, str], int]:
+        """The same by (endpoint, HTTP status or `none`), for instance `("workloads", "200")`."""
+        with self._lock:
+            return dict(self._counts)
+
+    def get(self, path: str, deadline: Deadline, params: Mapping[str, str] | None = None) -> Answer:
+        """The 200 answer to a GET of `path` (`/orgs/7/labels`, as in an href). Raises PceError."""
+        return self.fetch(path, lambda answer: answer, deadline, params=params)
+
+    def collection(self, path: str, type_: type[T], deadline: Deadline) -> Collection[T]:
+        """Every object of the collection at `path` as `type_`, and their number. Raises PceError; never truncated."""
+        return read_collection(self, path, type_, deadline)
+
+    def fetch(
+        self,
+        path: str,
+        read: Callable[[Answer], T],
+        deadline: Deadline,
+        *,
+        params: Mapping[str, str] | None = None,
+        asynchronous: bool = False,
+    ) -> T:
+        """`read` of the answer to a GET, tried again while that can help and fits the deadline.
+
+        `asynchronous` asks with `Prefer: respond-async` and takes a 202 too. A CutAnswer that `read` raises is tried
+        again like a cut connection. Raises PceError.
+        """
+        tried = -1
+
+        def once() -> T:
+            nonlocal tried
+            tried += 1
+            return read(self._once(path, params, deadline, tried, asynchronous=asynchronous))
+
+        try:
+            return with_retries(once, deadline=deadline, judge=_judge)
+        except Failure as failed:
+            error = failed.error
+        raise error  # outside the handler: no context that holds the request and its headers
+
+    def quote(self, text: str) -> str:
+        """Text of the PCE, fit for a sentence to an operator."""
+        return self._wording.quote(text)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._session.close()
+
+    def _once(
+        self, path: str, params: Mapping[str, str] | None, deadline: Deadline, tried: int, *, asynchronous: bool
+    ) -> Answer:
+        """One request. Raises Failure, or a PceError that no retry can help."""
+        if not is_path(path):
+            raise self._wording.unreadable(self.quote(path), "an object whose href is no path of the API")
+        self._wait_for_slot(path, deadline)
+        headers = {"Prefer": "respond-async"} if asynchronous else {}
+        wanted = (200, 202) if asynchronous else (200,)
+        code = "none"
+        try:
+            with self._send(path, params, headers, deadline) as response:
+                code = str(response.status_code)
+                answer = self._read(response, path, deadline, wanted)
+        except (OSError, HTTPError, HTTPException) as raised:  # of requests, of urllib3 below a stream, of http.client
+            failure = self._wording.unreachable(raised)
+        else:
+            if answer.status in wanted:
+                return answer
+            failure = self._wording.refused(path, answer, self._clock, tried)
+        finally:
+            self._count(path, code)
+        raise failure
+
+    def _wait_for_slot(self, path: str, deadline: Deadline) -> None:
+        wait = self._pace.next_slot(self._clock)
+        if wait >= deadline.remaining:
+            raise self._wording.late(path)
+        if wait:
+            self._clock.sleep(wait)
+        self._pace.take(self._clock)
+
+    def _send(
+        self, path: str, params: Mapping[str, str] | None, headers: dict[str, str], deadline: Deadline
+    ) -> requests.Response:
+        patience = max(0.001, min(self._settings.timeout, deadline.remaining))
+        return self._session.get(
+            self._settings.url.rstrip("/") + API + path,
+            params=params,
+            headers=headers,
+            timeout=(patience, patience),
+            allow_redirects=False,
+            stream=True,
+            # Given with each request, since requests lets REQUESTS_CA_BUNDLE win over what the session says.
+            verify=_trusted(self._settings.ca_file),
+        )
+
+    def _read(self, response: requests.Response, path: str, deadline: Deadline, wanted: tuple[int, ...]) -> Answer:
+        status = response.status_code
+        if status in wanted:
+            return Answer(status, response.headers, self._body(response, path, deadline))
+        return Answer(status, response.headers, _error_body(response, deadline))
+
+    def _body(self, response: requests.Response, path: str, deadline: Deadline) -> bytearray:
+        """The decompressed body; stops at max_response and at the deadline."""
+        limit = self._settings.max_response
+        body = bytearray()
+        damaged: PceInvalidAnswer
+        try:
+            for piece in _pieces(response, limit):
+                body += piece
+                if len(body) > limit:
+                    raise self._wording.too_large(path)
+                if not deadline.remaining:
+                    raise self._wording.late(path)
+        except (zlib.error, EOFError):
+            damaged = self._wording.cut(path)
+        except NotImplementedError:
+            damaged = self._wording.unreadable(path, "a Content-Encoding that was not asked for")
+        else:
+            return body
+        raise damaged
+
+    def _count(self, path: str, code: str) -> None:
+        endpoint = next((part for part in reversed(path.split("/")) if part in ENDPOINTS), "other")
+        with self._lock:
+            self._counts[endpoint, code] += 1
+
+
+def _new_session(settings: PceSettings) -> requests.Session:
+    session = _Session()
+    session.auth = _Key(settings.api_key, settings.api_secret)  # set, so that no .netrc is asked
+    session.headers.update(
+        {
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+            "User-Agent": f"illumio-azsql-enforcer/{__version__}",
+        }
+    )
+    return session
+
+
+def _judge(raised: BaseException) -> Again | None:
+    if isinstance(raised, Failure):
+        return raised.again
+    return Again() if isinstance(raised, CutAnswer) else None
+
+
+def _trusted(ca_file: Path | None) -> str | bool:
+    """The CA certificates that count: the configured file, else what the environment names, else the system's."""
+    if ca_file:
+        return str(ca_file)
+    named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    system = ssl.get_default_verify_paths()
+    return named or system.cafile or _filled(system.capath) or True  # True: the bundle that requests brings along
+
+
+def _filled(folder: str | None) -> str | None:
+    return folder if folder and any(Path(folder).iterdir()) else None
+
+
+def _pieces(response: requests.Response, limit: int) -> Iterator[bytes]:
+    """The decompressed body as it comes in, little by little, at most about `limit` bytes a piece.
+
+    read1 gives what one receive brought: a body that drips cannot hold us past the deadline, and a small body that
+    inflates without end is stopped by `limit`. Raises EOFError (cut), zlib.error, NotImplementedError (encoding).
+    """
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in {"identity", "gzip", "x-gzip", ""}:
+        raise NotImplementedError(encoding)
+    raw = _raw_pieces(response.raw)
+    yield from raw if encoding in {"identity", ""} else _inflated(raw, limit)
+
+
+def _raw_pieces(raw: BaseHTTPResponse) -> Iterator[bytes]:
+    while piece := raw.read1(CHUNK, decode_content=False):
+        yield piece
+
+
+def _inflated(pieces: Iterator[bytes], limit: int) -> Iterator[bytes]:
+    engine = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    anything = False
+    for piece in pieces:
+        anything = True
+        yield engine.decompress(piece, limit + 1)
+        if engine.unused_data:
+            raise EOFError
+    if anything and not engine.eof:
+        raise EOFError
+
+
+def _error_body(response: requests.Response, deadline: Deadline) -> bytes:
+    """The start of a refusal's body; the status counts even when the body cannot be read."""
+    body = b""
+    try:
+        for piece in _pieces(response, ERROR_BODY):
+            body += piece
+            if len(body) > ERROR_BODY or not deadline.remaining:
+                break
+    except (OSError, HTTPError, HTTPException, zlib.error, EOFError, NotImplementedError):
+        return b""
+    return body[:ERROR_BODY]

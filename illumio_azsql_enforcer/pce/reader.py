@@ -1,0 +1,213 @@
+"""A complete-or-nothing read of one policy version into a Snapshot.
+
+Collections are separate requests, so the version is read before and after; when it moved, all is read again. Everything
+versioned is read from `sec_policy/active`: a draft is not policy.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import structlog
+
+from illumio_azsql_enforcer.clock import Clock
+from illumio_azsql_enforcer.errors import PceError, PceInvalidAnswer, PceNotFound, SnapshotIncomplete
+from illumio_azsql_enforcer.model.policy import (
+    IpList,
+    Label,
+    LabelGroup,
+    PolicyVersion,
+    RuleSet,
+    Service,
+    ServiceBinding,
+    Snapshot,
+    VirtualService,
+    Workload,
+    counts_of,
+    unversioned,
+)
+from illumio_azsql_enforcer.pce.client import PceClient
+from illumio_azsql_enforcer.pce.decoding import decode_one
+from illumio_azsql_enforcer.pce.release import Release, release_of
+from illumio_azsql_enforcer.pce.rules import with_all_rules
+from illumio_azsql_enforcer.pce.wording import plain
+from illumio_azsql_enforcer.retrying import Deadline
+
+RESTARTS = 3  # of a read whose policy version moved
+
+_log = structlog.get_logger(__name__)
+
+
+class _HasHref(Protocol):
+    @property
+    def href(self) -> str: ...
+
+
+T = TypeVar("T", bound=_HasHref)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyObjects:
+    """What changes by provisioning only: one policy version's objects."""
+
+    version: PolicyVersion
+    label_groups: tuple[LabelGroup, ...]
+    ip_lists: tuple[IpList, ...]
+    services: tuple[Service, ...]
+    rule_sets: tuple[RuleSet, ...]
+    virtual_services: tuple[VirtualService, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """What changes at any moment, without a new policy version."""
+
+    labels: tuple[Label, ...]
+    workloads: tuple[Workload, ...]
+    service_bindings: tuple[ServiceBinding, ...]
+
+
+def read_snapshot(client: PceClient, *, org_id: int, clock: Clock, deadline: Deadline) -> Snapshot:
+    """The whole active policy and its members, of one policy version.
+
+    Raises SnapshotIncomplete when it cannot be read whole (truncated, moving, too late), and any other PceError.
+    """
+    started = clock.monotonic()
+    release = read_release(client, deadline)
+    version = read_version(client, org_id, deadline)
+    for _ in range(1 + RESTARTS):
+        snapshot, after = _attempt(client, org_id, release, version, deadline)
+        if snapshot:
+            _log.debug("snapshot_read", policy_version=after.version, seconds=clock.monotonic() - started)
+            return snapshot
+        _log.info("policy_version_moved", before=version.version, after=after.version)
+        version = after
+    raise SnapshotIncomplete(
+        f"The policy of the PCE was provisioned again during each of {1 + RESTARTS} reads (now version "
+        f"{version.version}): the next cycle reads it again."
+    )
+
+
+def read_release(client: PceClient, deadline: Deadline) -> Release:
+    """The PCE's release, (25, 2, 20); empty when it does not tell. Raises PceError."""
+    try:
+        return client.fetch("/product_version", lambda answer: release_of(answer.body), deadline)
+    except PceNotFound:
+        return ()
+
+
+def read_version(client: PceClient, org_id: int, deadline: Deadline) -> PolicyVersion:
+    """The active policy version and its object counts. Raises PceError."""
+    path = _active(org_id)
+    return client.fetch(path, lambda answer: decode_one(answer.body, PolicyVersion, path), deadline)
+
+
+def read_policy_objects(
+    client: PceClient, *, org_id: int, release: Release, version: PolicyVersion, deadline: Deadline
+) -> PolicyObjects:
+    """The versioned collections, each checked against the counts of `version`; the caller checks that it still holds.
+
+    Raises SnapshotIncomplete when the PCE gives fewer objects than it counts, and any other PceError.
+    """
+
+    def read(name: str, type_: type[T], *, optional: bool = False) -> tuple[T, ...]:
+        found = _collection(client, f"{_active(org_id)}/{name}", type_, deadline, optional=optional)
+        _compare(name, len(found), counts_of(version).get(name))
+        return found
+
+    return PolicyObjects(
+        version=version,
+        label_groups=read("label_groups", LabelGroup),
+        ip_lists=read("ip_lists", IpList),
+        services=read("services", Service),
+        rule_sets=with_all_rules(client, read("rule_sets", RuleSet), release, deadline),
+        virtual_services=read("virtual_services", VirtualService, optional=True),
+    )
+
+
+def read_membership(client: PceClient, *, org_id: int, deadline: Deadline) -> Membership:
+    """Labels, workloads and service bindings as they are now. Raises PceError."""
+    root = f"/orgs/{org_id}"
+    return Membership(
+        labels=_collection(client, f"{root}/labels", Label, deadline),
+        service_bindings=_collection(client, f"{root}/service_bindings", ServiceBinding, deadline, optional=True),
+        workloads=_collection(client, f"{root}/workloads", Workload, deadline),
+    )
+
+
+def snapshot_of(release: Release, policy: PolicyObjects, members: Membership) -> Snapshot:
+    """The two halves as one snapshot."""
+    return Snapshot(
+        version=policy.version.version,
+        release=release,
+        labels=members.labels,
+        label_groups=policy.label_groups,
+        ip_lists=policy.ip_lists,
+        services=policy.services,
+        rule_sets=policy.rule_sets,
+        workloads=members.workloads,
+        virtual_services=policy.virtual_services,
+        service_bindings=members.service_bindings,
+    )
+
+
+def _attempt(
+    client: PceClient, org_id: int, release: Release, version: PolicyVersion, deadline: Deadline
+) -> tuple[Snapshot | None, PolicyVersion]:
+    """One read and the version after it; no snapshot when that moved.
+
+    An object that vanished, or a count that is short, may be the work of a provisioning in between: the version tells.
+    """
+    problem: PceError | None = None
+    snapshot: Snapshot | None = None
+    try:
+        policy = read_policy_objects(client, org_id=org_id, release=release, version=version, deadline=deadline)
+        snapshot = snapshot_of(release, policy, read_membership(client, org_id=org_id, deadline=deadline))
+    except (PceNotFound, SnapshotIncomplete) as raised:
+        problem = raised
+    after = read_version(client, org_id, deadline)
+    if after.version != version.version:
+        return None, after
+    if problem:
+        raise problem
+    return snapshot, after
+
+
+def _active(org_id: int) -> str:
+    return f"/orgs/{org_id}/sec_policy/active"
+
+
+def _collection(
+    client: PceClient, path: str, type_: type[T], deadline: Deadline, *, optional: bool = False
+) -> tuple[T, ...]:
+    """All objects at `path`, no two alike; none when the route is `optional` and this release does not have it."""
+    try:
+        found = client.collection(path, type_, deadline).items
+    except PceNotFound:
+        if not optional:
+            raise
+        return ()
+    _check_hrefs(path, found)
+    return tuple(found)
+
+
+def _check_hrefs(path: str, found: list[T]) -> None:
+    """Each object has an href of its own, draft and active forms taken as one."""
+    seen: set[str] = set()
+    for each in found:
+        key = unversioned(each.href)
+        if key in seen or not key.startswith("/"):
+            raise PceInvalidAnswer(f"The PCE sent {path} with {plain(each.href)!r} twice, or without a proper href.")
+        seen.add(key)
+
+
+def _compare(name: str, read: int, counted: int | None) -> None:
+    """Fewer objects than the version counts is a truncated or filtered read; more is only worth a word."""
+    if counted is None or read == counted:
+        return
+    if read > counted:
+        _log.warning("pce_more_objects_than_counted", collection=name, read=read, counted=counted)
+        return
+    raise SnapshotIncomplete(
+        f"The PCE gave {read} {name} where its policy version counts {counted}: check that the key's role is not "
+        "limited to a scope (Global Viewer sees everything)."
+    )
