@@ -12,26 +12,22 @@ import structlog
 
 from illumio_azsql_enforcer.azure.access import AzureAccess
 from illumio_azsql_enforcer.azure.firewall import FirewallReader, FirewallWriter
-from illumio_azsql_enforcer.azure.servers import Discovered, discover
+from illumio_azsql_enforcer.azure.servers import Discovered
 from illumio_azsql_enforcer.clock import Clock
 from illumio_azsql_enforcer.errors import EnforcerError, PolicyUnresolvable
 from illumio_azsql_enforcer.journal import open_journal, writer_lock
 from illumio_azsql_enforcer.model.firewall import Governed, Translation, Ungoverned
 from illumio_azsql_enforcer.model.settings import Config
 from illumio_azsql_enforcer.pce.client import PceClient
-from illumio_azsql_enforcer.pce.reader import read_snapshot
-from illumio_azsql_enforcer.policy.identity import identify
 from illumio_azsql_enforcer.policy.translator import Translator
 from illumio_azsql_enforcer.reconcile.apply import Run
 from illumio_azsql_enforcer.report import Calls, Outcome, Report, ServerReport, gravest
-from illumio_azsql_enforcer.retrying import Deadline
 from illumio_azsql_enforcer.server_cycle import Memory, Options, ServerCycle
+from illumio_azsql_enforcer.survey import Candidate, look, read_policy
 
 LOCK_WAIT = 120.0  # seconds that a cycle waits for another writer
 
 log = structlog.get_logger()
-
-Candidate = Governed | Ungoverned
 
 
 @dataclass(slots=True)
@@ -82,17 +78,12 @@ class Enforcer:
         return self._finish(draft, before)
 
     def _fill(self, draft: _Draft) -> None:
-        clock, config = self._clock, self.config
-        snapshot = read_snapshot(
-            self._pce, org_id=config.pce.org_id, clock=clock, deadline=Deadline.after(clock, config.pce.deadline)
-        )
+        snapshot = read_policy(self._pce, self.config, self._clock)
         draft.policy_version = snapshot.version
-        found = discover(self._azure, config.servers, Deadline.after(clock, config.azure.deadline))
-        candidates = identify(found.servers, snapshot, config.servers)
-        translator = Translator(snapshot, config.policy, [c for c in candidates if isinstance(c, Governed)])
-        work = self._server_cycle(Run(draft.run_id, snapshot.version))
-        draft.servers = self._work(work, translator, [c for c in candidates if self._selected(c)])
-        draft.error = " ".join([*_unlisted(found), *self._unmatched(candidates)]) or None
+        survey = look(snapshot, self._azure, self.config, self._clock)
+        chosen = [candidate for candidate in survey.candidates if self._selected(candidate)]
+        draft.servers = self._work(self._server_cycle(Run(draft.run_id, snapshot.version)), survey.translator, chosen)
+        draft.error = " ".join([*_unlisted(survey.found), *self._unmatched(survey.candidates)]) or None
 
     def _server_cycle(self, run: Run) -> ServerCycle:
         return ServerCycle(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from illumio_azsql_enforcer.clock import Clock
-from illumio_azsql_enforcer.errors import EnforcerError
+from illumio_azsql_enforcer.errors import ArmError, Stopped
 from illumio_azsql_enforcer.journal import Journal
 from illumio_azsql_enforcer.model.firewall import (
     Governed,
@@ -71,7 +71,9 @@ class ServerCycle:
     stopping: Callable[[], bool]
 
     def govern(self, governed: Governed, translation: Translation) -> ServerReport:
-        """Brings a governed server in line, as far as its mode and the guards permit. Raises ArmError."""
+        """Brings a governed server in line, as far as its mode and the guards permit. Raises ArmError, Stopped."""
+        if self.stopping():
+            raise Stopped("Not looked at: the program was asked to stop.")
         deadline = Deadline.after(self.clock, self.config.azure.deadline)
         plan = self._plan(governed.server, translation, deadline)
         results = self._carry_out(plan, deadline)
@@ -165,7 +167,7 @@ class ServerCycle:
             return known
         try:
             found = self.reader.neighbours(server, deadline)
-        except EnforcerError:
+        except ArmError:
             return Neighbours(ipv6_rules=None, virtual_network_rules=None)
         self.memory.neighbours[server.id] = (now, found)
         return found

@@ -1,0 +1,127 @@
+"""`check`: reach the PCE and Azure with the config as it is, write nothing, and say what is missing."""
+
+from collections import Counter
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from illumio_azsql_enforcer.azure.access import AzureAccess
+from illumio_azsql_enforcer.azure.firewall import FirewallReader
+from illumio_azsql_enforcer.clock import Clock
+from illumio_azsql_enforcer.errors import ArmError, EnforcerError
+from illumio_azsql_enforcer.model.firewall import Governed, PublicAccess, RuleReader
+from illumio_azsql_enforcer.model.policy import Snapshot
+from illumio_azsql_enforcer.model.settings import Config
+from illumio_azsql_enforcer.pce.client import PceClient
+from illumio_azsql_enforcer.retrying import Deadline
+from illumio_azsql_enforcer.survey import Candidate, look, read_policy
+from illumio_azsql_enforcer.text import plural
+
+SCHEMA = "illumio-azsql-enforcer/check/1"
+
+
+class Severity(StrEnum):
+    """How much a finding matters."""
+
+    OK = "ok"
+    WARNING = "warning"
+    BLOCKING = "blocking"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    severity: Severity
+    area: str  # pce, azure, server
+    subject: str  # the PCE's address, a subscription, a server's name
+    detail: str
+
+
+def to_json(findings: list[Finding]) -> dict[str, Any]:
+    """Schema check/1, published in docs/check.md."""
+    return {
+        "schema": SCHEMA,
+        "ok": not blocking(findings),
+        "findings": [
+            {"severity": f.severity.value, "area": f.area, "subject": f.subject, "detail": f.detail} for f in findings
+        ],
+    }
+
+
+def blocking(findings: list[Finding]) -> bool:
+    """Whether a cycle with this config would fail."""
+    return any(finding.severity is Severity.BLOCKING for finding in findings)
+
+
+def check(config: Config, clock: Clock) -> Iterator[Finding]:
+    """Every finding, as it is made. What depends on something that failed is not looked at."""
+    pce, azure = PceClient(config.pce, clock), AzureAccess(config.azure, clock)
+    try:
+        snapshot = yield from _check_pce(pce, config, clock)
+        if snapshot is not None:
+            yield from _check_azure(snapshot, azure, config, clock)
+    finally:
+        pce.close()
+        azure.close()
+
+
+def _check_pce(pce: PceClient, config: Config, clock: Clock) -> Generator[Finding, None, Snapshot | None]:
+    try:
+        snapshot = read_policy(pce, config, clock)
+    except EnforcerError as error:
+        yield Finding(Severity.BLOCKING, "pce", config.pce.url, str(error))
+        return None
+    rules = sum(len(rule_set.rules or ()) for rule_set in snapshot.rule_sets)
+    sizes = (
+        plural(len(snapshot.rule_sets), "rule set"),
+        plural(rules, "rule"),
+        plural(len(snapshot.workloads), "workload"),
+    )
+    yield Finding(
+        Severity.OK, "pce", config.pce.url, f"Policy version {snapshot.version} was read whole: {', '.join(sizes)}."
+    )
+    return snapshot
+
+
+def _check_azure(snapshot: Snapshot, azure: AzureAccess, config: Config, clock: Clock) -> Iterator[Finding]:
+    try:
+        survey = look(snapshot, azure, config, clock)
+    except EnforcerError as error:
+        yield Finding(Severity.BLOCKING, "azure", config.azure.cloud.resource_manager, str(error))
+        return
+    for failure in survey.found.failures:
+        yield Finding(Severity.BLOCKING, "azure", failure.subscription_id, str(failure.error))
+    per_subscription = Counter(server.subscription_id for server in survey.found.servers)
+    for subscription, count in sorted(per_subscription.items()):
+        yield Finding(Severity.OK, "azure", subscription, f"{plural(count, 'SQL server')} found.")
+    if not any(isinstance(candidate, Governed) for candidate in survey.candidates):
+        yield Finding(
+            Severity.WARNING,
+            "azure",
+            config.azure.cloud.resource_manager,
+            "No server is governed: give the PCE workload of a server (hostname = the server's FQDN) labels.",
+        )
+    reader = FirewallReader(azure)
+    for candidate in survey.candidates:
+        yield from _check_server(candidate, reader, Deadline.after(clock, config.azure.deadline))
+
+
+def _check_server(candidate: Candidate, reader: RuleReader, deadline: Deadline) -> Iterator[Finding]:
+    server = candidate.server
+    if not isinstance(candidate, Governed):
+        severity = Severity.BLOCKING if candidate.failed else Severity.OK
+        yield Finding(severity, "server", server.name, candidate.reason)
+        return
+    labels = ", ".join(f"{key}={value}" for key, value in candidate.labels.items())
+    try:
+        count = len(reader.rules(server, deadline))
+    except ArmError as error:
+        yield Finding(Severity.BLOCKING, "server", server.name, str(error))
+        return
+    told = f"Governed by {labels} (from {candidate.labels_from.value}); {plural(count, 'firewall rule')} read."
+    yield Finding(Severity.OK, "server", server.name, told)
+    if server.public_access is PublicAccess.DISABLED:
+        inert = "Public network access is disabled: its firewall rules have no effect and cannot be edited."
+        yield Finding(Severity.WARNING, "server", server.name, inert)

@@ -1,0 +1,40 @@
+"""What the PCE and Azure say, side by side: the policy, the servers, who is governed. Read only."""
+
+from dataclasses import dataclass
+
+from illumio_azsql_enforcer.azure.access import AzureAccess
+from illumio_azsql_enforcer.azure.servers import Discovered, discover
+from illumio_azsql_enforcer.clock import Clock
+from illumio_azsql_enforcer.model.firewall import Governed, Ungoverned
+from illumio_azsql_enforcer.model.policy import Snapshot
+from illumio_azsql_enforcer.model.settings import Config
+from illumio_azsql_enforcer.pce.client import PceClient
+from illumio_azsql_enforcer.pce.reader import read_snapshot
+from illumio_azsql_enforcer.policy.identity import identify
+from illumio_azsql_enforcer.policy.translator import Translator
+from illumio_azsql_enforcer.retrying import Deadline
+
+Candidate = Governed | Ungoverned
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """One look at both sides."""
+
+    found: Discovered
+    candidates: tuple[Candidate, ...]
+    translator: Translator
+
+
+def read_policy(pce: PceClient, config: Config, clock: Clock) -> Snapshot:
+    """The whole active policy. Raises PceError."""
+    deadline = Deadline.after(clock, config.pce.deadline)
+    return read_snapshot(pce, org_id=config.pce.org_id, clock=clock, deadline=deadline)
+
+
+def look(snapshot: Snapshot, azure: AzureAccess, config: Config, clock: Clock) -> Survey:
+    """The servers, and what the policy says about each. Raises PolicyUnresolvable when that cannot be told for any."""
+    found = discover(azure, config.servers, Deadline.after(clock, config.azure.deadline))
+    candidates = identify(found.servers, snapshot, config.servers)
+    governed = [candidate for candidate in candidates if isinstance(candidate, Governed)]
+    return Survey(found, candidates, Translator(snapshot, config.policy, governed))
