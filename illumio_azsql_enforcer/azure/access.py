@@ -1,0 +1,228 @@
+"""One way into Azure Resource Manager: one identity, one pool of connections, a client for each subscription."""
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from http.cookiejar import DefaultCookiePolicy
+from ipaddress import ip_address
+from typing import TypeVar, cast
+
+import msgspec
+import requests
+from azure.core import AzureClouds
+from azure.core.credentials import TokenCredential
+from azure.core.exceptions import AzureError, HttpResponseError
+from azure.core.pipeline.transport import RequestsTransport
+from azure.core.rest import HttpRequest, HttpResponse
+from azure.mgmt.sql import SqlManagementClient
+from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies
+
+from illumio_azsql_enforcer.azure.credentials import credential_opener
+from illumio_azsql_enforcer.azure.failures import Answer, Operation, failure, invalid, judge, unreachable
+from illumio_azsql_enforcer.azure.pages import Page, read_all
+from illumio_azsql_enforcer.azure.paths import checked_subscription
+from illumio_azsql_enforcer.azure.pipeline import Requests, origin, policies
+from illumio_azsql_enforcer.azure.tokens import TokenSource
+from illumio_azsql_enforcer.clock import Clock
+from illumio_azsql_enforcer.errors import ArmError, ArmForbidden, ArmUnreachable, ConfigError
+from illumio_azsql_enforcer.model.settings import AzureSettings
+from illumio_azsql_enforcer.retrying import Deadline, with_retries
+from illumio_azsql_enforcer.text import printable
+
+API_VERSION = "2025-01-01"  # of Microsoft.Sql; the one that azure-mgmt-sql 4.0 is made for
+SUBSCRIPTIONS_API_VERSION = "2022-12-01"
+NO_SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"  # for requests that concern none
+QUIET_LOGGERS = ("azure", "msal", "urllib3")
+
+T = TypeVar("T")
+
+
+class Subscription(msgspec.Struct, rename="camel"):
+    """An item of `GET /subscriptions`."""
+
+    subscription_id: str
+    state: str = "Enabled"
+
+
+_SUBSCRIPTIONS = msgspec.json.Decoder(Page[Subscription])
+
+
+class AzureAccess:
+    """Makes every request to Azure Resource Manager. Thread-safe. Raises ConfigError when no credential can be made.
+
+    A request is tried again as `failures.judge` says, within its deadline; azure-core's own retries are off.
+    """
+
+    def __init__(self, settings: AzureSettings, clock: Clock) -> None:
+        self.settings = settings
+        self.clock = clock
+        self._base = _checked_base(settings.cloud.resource_manager)
+        self._tokens = TokenSource(credential_opener(settings), settings.cloud.audience.rstrip("/") + "/.default")
+        self._requests = Requests()
+        self._session = _session(self._base, settings.concurrency)
+        self._transport = RequestsTransport(
+            session=self._session, session_owner=False, connection_verify=_trusted(settings)
+        )
+        self._clients: dict[str, SqlManagementClient] = {}
+        self._lock = threading.Lock()
+        _keep_quiet()
+
+    @property
+    def reads(self) -> int:
+        """Requests sent that change nothing, retries included, requests for tokens not."""
+        return sum(n for (method, _), n in self.requests.items() if method == "GET")
+
+    @property
+    def writes(self) -> int:
+        """Requests sent to put or delete a rule, retries included."""
+        return sum(n for (method, _), n in self.requests.items() if method != "GET")
+
+    @property
+    def requests(self) -> dict[tuple[str, str], int]:
+        """Requests sent, by method and status code (`none`: no answer)."""
+        return self._requests.counts()
+
+    def client(self, subscription_id: str) -> SqlManagementClient:
+        """The SDK's client for a subscription. Raises UnsafeName unless that is a GUID."""
+        key = checked_subscription(subscription_id)
+        with self._lock:
+            if key not in self._clients:
+                self._clients[key] = self._new_client(key)
+            return self._clients[key]
+
+    def subscriptions(self, deadline: Deadline) -> tuple[str, ...]:
+        """The subscriptions of the settings, else all that the identity sees. Raises ArmError, also for none at all."""
+        if self.settings.subscriptions is not None:
+            return self.settings.subscriptions
+        path = f"/subscriptions?api-version={SUBSCRIPTIONS_API_VERSION}"
+        seen = self.read(NO_SUBSCRIPTION, path, _SUBSCRIPTIONS, Operation("list the subscriptions"), deadline)
+        if not seen:
+            raise ArmForbidden(
+                "Cannot list the subscriptions: this identity sees none; assign it a role in each that it is to work on"
+            )
+        return tuple(sorted(s.subscription_id for s in seen if s.state != "Deleted"))
+
+    def read(
+        self,
+        subscription_id: str,
+        path: str,
+        page: msgspec.json.Decoder[Page[T]],
+        operation: Operation,
+        deadline: Deadline,
+    ) -> list[T]:
+        """Every item of the list at `path` (with query), all pages. Raises ArmError."""
+        client = self.client(subscription_id)
+
+        def get(url: str) -> Answer:
+            return self.carry_out(
+                operation, deadline, lambda **times: _ok(client.send_request(HttpRequest("GET", url), **times))
+            )
+
+        return read_all(get, self._base + path, page, operation)
+
+    def carry_out(self, operation: Operation, deadline: Deadline, send: Callable[..., T]) -> T:
+        """What `send` brings, tried again as the deadline allows. Raises ArmError.
+
+        `send` takes `connection_timeout` and `read_timeout` (seconds), and raises what the SDK raises.
+        """
+        return with_retries(lambda: self._once(operation, deadline, send), deadline=deadline, judge=judge)
+
+    def close(self) -> None:
+        """End all connections."""
+        self._session.close()
+        self._tokens.close()
+
+    def _once(self, operation: Operation, deadline: Deadline, send: Callable[..., T]) -> T:
+        timeout = min(self.settings.timeout, deadline.remaining)
+        if timeout <= 0:
+            raise ArmUnreachable(f"Cannot {operation.doing}: no time is left for it in this cycle")
+        try:
+            return send(connection_timeout=timeout, read_timeout=timeout)
+        except HttpResponseError as error:
+            raise _refused(operation, error) from error
+        except AzureError as error:
+            raise unreachable(operation, error) from error
+        except (ValueError, TypeError, AttributeError, KeyError) as error:  # the SDK's, for a body that is none
+            raise invalid(
+                operation, f"it is empty, or not the JSON that was expected ({type(error).__name__})"
+            ) from error
+
+    def _new_client(self, subscription_id: str) -> SqlManagementClient:
+        return SqlManagementClient(
+            cast("TokenCredential", self._tokens),  # not used: the policies bring the token
+            subscription_id,
+            base_url=self._base,
+            cloud_setting=AzureClouds.AZURE_PUBLIC_CLOUD,  # not from the environment; all that it sets is given here
+            credential_scopes=[],
+            api_version=API_VERSION,
+            policies=policies(self._base, self._tokens, self._requests),
+            transport=self._transport,
+        )
+
+
+def answered(response: HttpResponse) -> Answer:
+    """An answer of the SDK, as ours."""
+    return Answer(response.status_code, response.headers, response.content)
+
+
+def _ok(response: HttpResponse) -> Answer:
+    """An answer with status 200; else raises what the SDK's own operations raise."""
+    if response.status_code != 200:
+        raise HttpResponseError(response=response)
+    return answered(response)
+
+
+def _refused(operation: Operation, error: HttpResponseError) -> ArmError:
+    if error.response is None:  # the body broke off
+        return unreachable(operation, error)
+    return failure(operation, answered(cast("HttpResponse", error.response)))
+
+
+def _checked_base(resource_manager: str) -> str:
+    """The resource manager without a slash at the end. Raises ConfigError unless a token is safe with it."""
+    base = resource_manager.rstrip("/")
+    try:
+        scheme, host, _ = origin(base)
+    except ValueError:
+        scheme, host = "", ""
+    if scheme == "https" or (scheme == "http" and _is_loopback(host)):
+        return base
+    raise ConfigError(f"azure.cloud.resource_manager: {printable(base, 200)} is not an https address.")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _session(base: str, concurrency: int) -> requests.Session:
+    """One pool for all clients. The environment is asked for proxies once, and for nothing else.
+
+    `trust_env` would also look for a .netrc at each request, whose entry would replace the token.
+    """
+    session = requests.Session()
+    session.trust_env = False
+    session.proxies = get_environ_proxies(base)
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    pool = HTTPAdapter(pool_connections=4, pool_maxsize=max(concurrency, 10), max_retries=0)
+    session.mount("https://", pool)
+    session.mount("http://", pool)
+    return session
+
+
+def _trusted(settings: AzureSettings) -> str | bool:
+    """The CA bundle: of the settings, else of the environment, else the system's (True)."""
+    if settings.ca_file is not None:
+        return str(settings.ca_file)
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+
+
+def _keep_quiet() -> None:
+    """Without a handler, Python prints a library's warnings to the user; those may quote a token service's answer."""
+    for name in QUIET_LOGGERS:
+        logging.getLogger(name).addHandler(logging.NullHandler())
+    logging.getLogger("azure.core.pipeline.policies.http_logging_policy").setLevel(logging.WARNING)

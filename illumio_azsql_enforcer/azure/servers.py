@@ -1,0 +1,117 @@
+"""Finds the logical servers that are candidates."""
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import msgspec
+
+from illumio_azsql_enforcer.azure.access import API_VERSION, AzureAccess
+from illumio_azsql_enforcer.azure.failures import Operation, invalid
+from illumio_azsql_enforcer.azure.pages import Page
+from illumio_azsql_enforcer.azure.paths import checked_subscription, parse_server_id
+from illumio_azsql_enforcer.errors import ArmError, UnsafeName
+from illumio_azsql_enforcer.model.firewall import PublicAccess, Server
+from illumio_azsql_enforcer.model.settings import ServerSettings
+from illumio_azsql_enforcer.retrying import Deadline
+from illumio_azsql_enforcer.text import printable
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionFailure:
+    """A subscription whose servers cannot be listed."""
+
+    subscription_id: str
+    error: ArmError
+
+
+@dataclass(frozen=True, slots=True)
+class Discovered:
+    """The candidates of all subscriptions that could be listed, sorted by id, and the subscriptions that could not."""
+
+    servers: tuple[Server, ...]
+    failures: tuple[SubscriptionFailure, ...]
+
+
+class ServerProperties(msgspec.Struct, rename="camel"):
+    """What is read of a server's properties."""
+
+    fully_qualified_domain_name: str | None = None
+    public_network_access: str | None = None
+
+
+class ServerItem(msgspec.Struct):
+    """An item of the list of servers."""
+
+    id: str
+    name: str
+    kind: str | None = None
+    tags: dict[str, str | None] | None = None
+    properties: ServerProperties = msgspec.field(default_factory=ServerProperties)
+
+
+_SERVERS = msgspec.json.Decoder(Page[ServerItem])
+
+
+def discover(access: AzureAccess, settings: ServerSettings, deadline: Deadline) -> Discovered:
+    """The candidates in every subscription, listed side by side.
+
+    Raises ArmError when the subscriptions themselves cannot be told. Servers that belong to a Synapse workspace are
+    left out: their rules are set through the workspace.
+    """
+    subscriptions = access.subscriptions(deadline)
+    with ThreadPoolExecutor(max_workers=min(access.settings.concurrency, max(1, len(subscriptions)))) as pool:
+        found = list(pool.map(lambda subscription: _listed(access, subscription, deadline), subscriptions))
+    servers = (s for listed in found if not isinstance(listed, SubscriptionFailure) for s in listed)
+    return Discovered(
+        tuple(sorted((s for s in servers if is_candidate(s.name, settings)), key=lambda s: s.id)),
+        tuple(listed for listed in found if isinstance(listed, SubscriptionFailure)),
+    )
+
+
+def is_candidate(name: str, settings: ServerSettings) -> bool:
+    """Whether a server's name passes include and exclude, which are shell patterns; case does not count."""
+    return _matches(name, settings.include) and not _matches(name, settings.exclude)
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
+
+
+def _listed(access: AzureAccess, subscription_id: str, deadline: Deadline) -> list[Server] | SubscriptionFailure:
+    scope = f"/subscriptions/{subscription_id}"
+    operation = Operation(
+        f"list the servers of subscription {printable(subscription_id, 80)}", "Microsoft.Sql/servers/read", scope
+    )
+    try:
+        key = checked_subscription(subscription_id)
+        path = f"/subscriptions/{key}/providers/Microsoft.Sql/servers?api-version={API_VERSION}"
+        items = access.read(key, path, _SERVERS, operation, deadline)
+        return [_server(item, operation) for item in items if "analytics" not in (item.kind or "").lower()]
+    except ArmError as error:
+        return SubscriptionFailure(subscription_id, error)
+    except UnsafeName as error:
+        return SubscriptionFailure(subscription_id, invalid(operation, str(error)))
+
+
+def _server(item: ServerItem, operation: Operation) -> Server:
+    """Raises UnsafeName, ArmInvalidAnswer."""
+    parts = parse_server_id(item.id)
+    if parts.name.lower() != item.name.lower() or parts.subscription_id.lower() not in operation.scope.lower():
+        raise invalid(operation, f"server {printable(item.name, 80)!r} has the id {printable(item.id, 200)!r}")
+    return Server(
+        id=item.id,
+        name=item.name,
+        subscription_id=parts.subscription_id,
+        resource_group=parts.resource_group,
+        fqdn=item.properties.fully_qualified_domain_name or "",
+        public_access=_public_access(item.properties.public_network_access),
+        tags={name: value for name, value in (item.tags or {}).items() if value is not None},
+    )
+
+
+def _public_access(said: str | None) -> PublicAccess:
+    """Enabled where Azure says nothing, or something new: the writes themselves will tell."""
+    known = {value.lower(): value for value in PublicAccess}
+    return known.get((said or "").lower(), PublicAccess.ENABLED)
