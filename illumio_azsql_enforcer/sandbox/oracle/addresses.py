@@ -1,7 +1,7 @@
 """Which addresses do IP lists, workloads and virtual services stand for? Addresses are integers."""
 
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from illumio_azsql_enforcer.model.settings import AddressSource, NatEntry, PolicySettings
@@ -167,12 +167,25 @@ def _interface_block(interface: Json, *, subnets: bool) -> Block:
     return first, last
 
 
-def translated(block: Block, nat: Iterable[NatEntry]) -> Iterator[Addresses]:
+def translated(block: Block, nat: Sequence[NatEntry]) -> Iterator[Addresses]:
     """What arrives at Azure: the block without what lies behind a NAT, and for that the NAT's public addresses."""
-    behind = [entry for entry in nat if entry.private.first <= block[1] and block[0] <= entry.private.last]
-    yield Addresses((block,), tuple((entry.private.first, entry.private.last) for entry in behind))
-    for entry in behind:
-        yield Addresses(tuple((public.first, public.last) for public in entry.public))
+    yield Addresses((block,), tuple((entry.private.first, entry.private.last) for entry in nat))
+    for entry in nat:
+        if any(within(address, [block]) and _nat_of(address, nat) is entry for address in _turning_points(block, nat)):
+            yield Addresses(tuple((public.first, public.last) for public in entry.public))
+
+
+def _nat_of(address: int, nat: Sequence[NatEntry]) -> NatEntry | None:
+    """The narrowest NAT entry that the address lies behind."""
+    holding = [entry for entry in nat if entry.private.first <= address <= entry.private.last]
+    return min(holding, key=lambda entry: entry.private.last - entry.private.first, default=None)
+
+
+def _turning_points(block: Block, nat: Sequence[NatEntry]) -> Iterator[int]:
+    """The addresses at which another NAT entry may begin to hold."""
+    yield block[0]
+    for entry in nat:
+        yield from (entry.private.first, entry.private.last + 1)
 
 
 def known_addresses(workload: Json, settings: PolicySettings) -> list[Addresses]:
