@@ -1,0 +1,40 @@
+"""The usual ways in which one request to a PCE goes wrong; plan them with `pce.faults.add(…)`.
+
+Example: `pce.faults.add(BAD_GATEWAY, path="*/workloads", times=2)`.
+"""
+
+from illumio_azsql_enforcer.sandbox.pce.app import HTML, too_many_requests
+from illumio_azsql_enforcer.sandbox.pce.console import Console
+from illumio_azsql_enforcer.sandbox.wire import Fault, Reply, Request
+
+
+def throttled(wait: int | None = 1) -> Fault:
+    """429, with `Retry-After` in seconds, or without it."""
+    return Fault("throttled", reply=too_many_requests(wait))
+
+
+def slow(seconds: float) -> Fault:
+    """The answer comes this much later, in real time."""
+    return Fault("slow", stall=seconds)
+
+
+def version_moves(console: Console) -> Fault:
+    """Somebody provisions just before the request is answered."""
+
+    def move(_request: Request) -> None:
+        console.move_version()
+
+    return Fault("version moves", act=move)
+
+
+BAD_GATEWAY = Fault("bad gateway", reply=Reply(502, b"<html><body><h1>502 Bad Gateway</h1></body></html>", HTML))
+RESTARTING = Fault("restarting", reply=Reply.json(503, [{"error": "Service unavailable"}]))
+UNAUTHORIZED = Fault(
+    "unauthorized", reply=Reply.json(401, [{"token": "authentication_error", "message": "Authentication failed"}])
+)
+FORBIDDEN = Fault("forbidden", reply=Reply.json(403, [{"token": "forbidden_error", "message": "Forbidden"}]))
+NOT_FOUND = Fault("not found", reply=Reply(404, b"<html><body>Not Found</body></html>", HTML))
+LOGIN_PAGE = Fault("login page", reply=Reply(200, b"<html><body><form>Log in</form></body></html>", HTML))
+CUT = Fault("cut body", truncate=True)
+RESET = Fault("reset", reset=True)
+LOST = Fault("lost answer", effect=True, reset=True)
