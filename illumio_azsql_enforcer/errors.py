@@ -6,6 +6,8 @@ that is raised is a defect of this program; it is caught at the cycle boundary a
 
 from dataclasses import dataclass
 
+_SHOWN_PROBLEMS = 100
+
 
 class EnforcerError(Exception):
     """Something outside this program went wrong; `str()` is a sentence for an operator."""
@@ -36,8 +38,13 @@ class ConfigError(EnforcerError):
     """
 
     def __init__(self, message: str = "", *, problems: tuple[Problem, ...] = ()) -> None:
-        super().__init__(message or "\n".join(map(str, problems)))
+        more = [f"… and {len(problems) - _SHOWN_PROBLEMS} more"] if len(problems) > _SHOWN_PROBLEMS else []
+        super().__init__(message or "\n".join([*map(str, problems[:_SHOWN_PROBLEMS]), *more]))
         self.problems = problems
+
+
+class StateUnwritable(EnforcerError):
+    """The journal or the lock in the state directory cannot be written."""
 
 
 class LockHeld(EnforcerError):

@@ -11,6 +11,7 @@ from illumio_azsql_enforcer.config import document
 from illumio_azsql_enforcer.config.schema import CONFIG
 from illumio_azsql_enforcer.config.slots import Slot
 from illumio_azsql_enforcer.model.settings import Config
+from illumio_azsql_enforcer.text import printable
 
 __all__ = ["load"]
 
@@ -23,4 +24,4 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     """
     root = document.read(path)
     node = document.Mapping((), 1) if root is None else root
-    return CONFIG(Slot(node, "", 1, document.printable(str(path)), environ))
+    return CONFIG(Slot(node, "", 1, printable(str(path)), environ))

@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from illumio_azsql_enforcer.errors import ConfigError, Problem
+from illumio_azsql_enforcer.text import printable
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
@@ -53,11 +54,6 @@ class Mapping:
 
 
 Node = Scalar | Sequence | Mapping
-
-
-def printable(text: str) -> str:
-    """`text` with everything a terminal could act on written as an escape."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def read(path: Path) -> Node | None:

@@ -49,7 +49,7 @@ def _variable(name: str, environ: Mapping[str, str]) -> str:
 def _file(name: str, _environ: Mapping[str, str]) -> str:
     path = Path(name)
     if not path.is_absolute() or not name.isprintable():
-        raise Unresolved("${file:...} does not resolve: the path is not absolute; write ${file:/path}")
+        raise Unresolved("${file:...} does not resolve: the path is not absolute or not printable; write ${file:/path}")
     return _first_line(path, f"${{file:{name}}}")
 
 

@@ -2,6 +2,7 @@
 
 import re
 import ssl
+import unicodedata
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,9 +11,9 @@ from illumio_azsql_enforcer.addresses import Range, cidr, parse_address
 from illumio_azsql_enforcer.config.document import Scalar
 from illumio_azsql_enforcer.config.references import Unresolved, resolve
 from illumio_azsql_enforcer.config.slots import Reader, Slot, T, quoted
-from illumio_azsql_enforcer.secret import Secret
 
 _READ_AS = {"int": "a number", "float": "a number", "bool": "true or false", "null": "nothing", "timestamp": "a date"}
+_UNWANTED = {"Cc", "Cs", "Zl", "Zp"}  # control characters, halves of surrogates, line and paragraph separators
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _BYTES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -27,7 +28,7 @@ def word(slot: Slot) -> str:
     value = slot.node.text if slot.node.origin else _resolved(slot, slot.node.text)
     if not value:
         raise slot.wrong(f"{slot.shown} is empty; write a value")
-    if any(not c.isprintable() for c in value):
+    if any(unicodedata.category(c) in _UNWANTED for c in value):
         raise slot.wrong(f"{slot.shown} holds a line break or a control character; remove it")
     return value
 
@@ -47,11 +48,6 @@ def text(slot: Slot, wanted: str = "") -> str:
         advice = f"; {wanted} is wanted" if wanted else ""
         raise slot.wrong(f"YAML reads {raw} as {_READ_AS[slot.node.kind]}, not as text; quote it{quotes}{advice}")
     return word(slot)
-
-
-def secret(slot: Slot) -> Secret:
-    """A text that is hidden from here on."""
-    return Secret(text(slot))
 
 
 def matching(pattern: str, wanted: str) -> Reader[str]:

@@ -16,9 +16,9 @@ from illumio_azsql_enforcer.config.scalars import (
     guid,
     integer,
     matching,
-    secret,
     size,
     text,
+    word,
 )
 from illumio_azsql_enforcer.config.sections import Key, Section, list_of, mapping_of, settings
 from illumio_azsql_enforcer.config.slots import Reader, Slot, T
@@ -39,6 +39,7 @@ from illumio_azsql_enforcer.model.settings import (
     ServerOverride,
     ServerSettings,
 )
+from illumio_azsql_enforcer.secret import Secret
 
 # Keys whose values are checked, and then refused: what they switch on is not there yet.
 NOT_AVAILABLE_YET = frozenset({"http.listen", "notify.webhook"})
@@ -86,12 +87,17 @@ def _available(read: Reader[T]) -> Reader[T]:
 
 # --- pce
 
+_API_SECRET = matching(r"[!-~]+", "the secret as the PCE gave it, without blanks")
 _API_KEY = matching(r"[A-Za-z0-9_-]+", "the auth username of the key, such as api_1a2b3c4d5e6f")
 
 
 def _api_key(slot: Slot) -> str:
     value = _API_KEY(slot)
     return value if value.startswith("api_") else f"api_{value}"
+
+
+def _api_secret(slot: Slot) -> Secret:
+    return Secret(_API_SECRET(slot))
 
 
 _PCE = Section(
@@ -109,12 +115,12 @@ _PCE = Section(
         ),
         "api_key": Key(
             _api_key,
-            example="write the auth username of the key, such as api_1a2b3c4d5e6f, or set $ILLUMIO_API_KEY_USERNAME",
+            example="write api_key: api_1a2b3c4d5e6f, or set $ILLUMIO_API_KEY_USERNAME",
             secret=True,  # so that a secret put here by mistake is not shown
             standby=_variable("ILLUMIO_API_KEY_USERNAME"),
         ),
         "api_secret": Key(
-            secret,
+            _api_secret,
             example="write api_secret: ${credential:pce-api-secret}, or set $ILLUMIO_API_KEY_SECRET",
             secret=True,
             standby=_variable("ILLUMIO_API_KEY_SECRET"),
@@ -150,7 +156,7 @@ def _cloud(slot: Slot) -> Cloud:
 
 
 def _subscriptions(slot: Slot) -> tuple[str, ...] | None:
-    if isinstance(slot.node, Scalar) and slot.node.text == "all":
+    if isinstance(slot.node, Scalar) and word(slot) == "all":
         return None
     if not isinstance(slot.node, Sequence):
         raise slot.wrong("neither a list nor the word all; write [00000000-0000-0000-0000-000000000000], or all")

@@ -56,12 +56,9 @@ class Section(Generic[T]):
 
     def _unknown(self, name: str, name_slot: Slot, value_slot: Slot) -> Exception:
         """A key with a misplaced value in it (`api_secret:hunter2`) must not be repeated in the message."""
-        deeper = (path for path in self.paths() if path.endswith(f".{name}"))
-        hint = (
-            nearest(name, self.keys)
-            or next((f" (did you mean {path}?)" for path in deeper), "")
-            or f"; known here: {', '.join(self.keys)}"
-        )
+        deeper = sorted((path for path in self.paths() if path.endswith(f".{name}")), key=lambda path: path.count("."))
+        misplaced = f" (did you mean {deeper[0]}?)" if deeper else f"; known here: {', '.join(self.keys)}"
+        hint = nearest(name, self.keys) or misplaced
         if _PLAIN_KEY.fullmatch(name):
             return value_slot.wrong(f"unknown key{hint}")
         return name_slot.wrong(f"a key that is no plain word{hint}; write `key: value`")

@@ -6,9 +6,10 @@ from types import TracebackType
 from typing import TypeVar
 
 from illumio_azsql_enforcer.config import document
-from illumio_azsql_enforcer.config.document import Node, Scalar, printable
+from illumio_azsql_enforcer.config.document import Node, Scalar
 from illumio_azsql_enforcer.config.references import has_reference
 from illumio_azsql_enforcer.errors import ConfigError, Problem
+from illumio_azsql_enforcer.text import printable
 
 T = TypeVar("T")
 
@@ -97,4 +98,4 @@ def is_null(node: Node) -> bool:
 
 def quoted(text: str) -> str:
     """`text` between quotes, safe to print and not longer than a glance."""
-    return f'"{printable(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")}"'
+    return f'"{printable(text, _SHOWN)}"'

@@ -53,7 +53,7 @@ def listen(slot: Slot) -> tuple[str, int]:
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     known = _NAME.fullmatch(bare) or _address(bare)
     bracketed = ":" not in bare or bare != host
-    if not colon or not known or not bracketed or not re.fullmatch(r"[1-9][0-9]{0,4}", port) or int(port) > 65535:
+    if not colon or not known or not bracketed or not _is_port(port):
         raise slot.wrong(f"{slot.shown} is no address to listen on; write HOST:PORT, such as 127.0.0.1:9464")
     return bare, int(port)
 
@@ -75,12 +75,18 @@ def pce_from_environment(slot: Slot) -> Scalar | None:
 def _port_to_add(slot: Slot, address: str, *, plain: bool, environ: Mapping[str, str]) -> str:
     own = re.search(r":([0-9]*)/?$", address)
     wanted = environ.get("ILLUMIO_PCE_PORT", "").strip()
+    if wanted and not _is_port(wanted):
+        raise slot.wrong("the value of $ILLUMIO_PCE_PORT is no port; set it to a number from 1 to 65535")
     if own and wanted and own[1] != wanted:
         raise slot.wrong("$ILLUMIO_PCE_HOST holds another port than $ILLUMIO_PCE_PORT; unset one of them")
     if own or not (wanted or plain):
         return ""
     usual = _SAAS_PORT if address.lower().endswith(_SAAS_DOMAIN) else _ON_PREMISES_PORT
     return f":{wanted or usual}"
+
+
+def _is_port(port: str) -> bool:
+    return re.fullmatch(r"[1-9][0-9]{0,4}", port) is not None and int(port) <= 65535
 
 
 def _bracketed(host: str) -> str:
