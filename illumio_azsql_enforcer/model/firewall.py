@@ -195,7 +195,7 @@ class Step:
     phase: int
     reason: str  # why this step is there, for people
     previous: Range | None = None  # update: what the rule held before
-    needs: frozenset[str] = frozenset()  # names of rules whose add or update must have been done first
+    needs: frozenset[str] = frozenset()  # names of steps that must have been done first: cover, or a slot
 
 
 @dataclass(frozen=True, slots=True)
