@@ -44,13 +44,14 @@ from illumio_azsql_enforcer.secret import Secret
 
 SECRET_HEADERS = frozenset({"authorization", "cookie", "x-identity-header"})
 NOT_SHOWN = "(not shown)"
+CONTROL = "/sandbox/"  # paths for steering a simulator from outside: not in the journal, no latency, no faults
 
 
 @dataclass(slots=True)
 class Request:
     """One request as it arrived, and, once answered, what became of it: an entry of the journal."""
 
-    number: int  # in order of arrival, over all servers of this process
+    number: int  # over all servers of this process, in order of arrival
     at: datetime  # on the simulator's clock
     server: str  # the name of the WireServer
     method: str
@@ -60,10 +61,15 @@ class Request:
     query: dict[str, str]  # decoded; the last value of a repeated name
     headers: dict[str, str]  # lower-case names; secret values are "(not shown)"
     body: bytes = field(repr=False)
-    authorization: Secret | None = None
+    secrets: dict[str, Secret] = field(default_factory=dict)  # the secret headers, by lower-case name
     status: int | None = None  # None: not answered (yet), or the answer was lost
     effect: str = ""  # what the simulator did, for people and assertions
     fault: str = ""  # the name of the fault that was played
+
+    @property
+    def authorization(self) -> Secret | None:
+        """The Authorization header."""
+        return self.secrets.get("authorization")
 
     @property
     def query_items(self) -> list[tuple[str, str]]:
@@ -249,6 +255,9 @@ class WireServer:
 
     def handle(self, request: Request) -> tuple[Reply, bool]:
         """The reply to send, and whether to cut it short. Raises _Reset when there is to be none."""
+        if request.path.startswith(CONTROL):
+            return self._guarded(request), False
+        self.journal.append(request)
         self._wait(self.latency)
         fault = self.faults.take(request)
         reply = self._play(request, fault) if fault else self._guarded(request)
@@ -349,7 +358,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def serve(self) -> None:
         request = self._read()
-        self.server.wire.journal.append(request)
         try:
             reply, cut = self.server.wire.handle(request)
         except _Reset:
@@ -363,7 +371,6 @@ class _Handler(BaseHTTPRequestHandler):
         target = self.requestline.split(" ")[1]  # self.path has lost double slashes at its start
         path, _, query = target.partition("?")
         headers = {name.lower(): value for name, value in self.headers.items()}
-        authorization = headers.get("authorization")
         return Request(
             number=next(self._numbers),
             at=self.server.wire.clock.now(),
@@ -375,7 +382,7 @@ class _Handler(BaseHTTPRequestHandler):
             query=dict(parse_qsl(query, keep_blank_values=True)),
             headers={name: NOT_SHOWN if name in SECRET_HEADERS else value for name, value in headers.items()},
             body=self._body(headers),
-            authorization=None if authorization is None else Secret(authorization),
+            secrets={name: Secret(value) for name, value in headers.items() if name in SECRET_HEADERS},
         )
 
     def _body(self, headers: Mapping[str, str]) -> bytes:
