@@ -10,6 +10,7 @@ import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from http.client import HTTPException
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import TypeVar
 
@@ -235,6 +236,7 @@ class PceClient:
 def _new_session(settings: PceSettings) -> requests.Session:
     session = _Session()
     session.auth = _Key(settings.api_key, settings.api_secret)  # set, so that no .netrc is asked
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))  # none: each request stands on its own key
     session.headers.update(
         {
             "Accept": "application/json",

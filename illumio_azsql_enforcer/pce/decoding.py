@@ -12,6 +12,7 @@ from illumio_azsql_enforcer.pce.wording import CutAnswer, plain
 
 T = TypeVar("T")
 Body = bytes | bytearray
+_BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 @contextmanager
@@ -35,10 +36,8 @@ def decode_list(body: Body, type_: type[T], what: str) -> list[T]:
         with collector_off():
             items = msgspec.json.decode(body, type=list[type_])  # type: ignore[valid-type]
     except msgspec.ValidationError as misfit:
-        problem = _offender(body, type_, what) or PceInvalidAnswer(
-            f"The PCE sent {what} in a wrong shape: {plain(str(misfit))}."
-        )
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as broken:
+        problem = _offender(body, type_, what, misfit)
+    except _BROKEN as broken:
         problem = no_json(body, what, broken)
     else:
         return items
@@ -50,8 +49,8 @@ def decode_one(body: Body, type_: type[T], what: str) -> T:
     try:
         one = msgspec.json.decode(body, type=type_)
     except msgspec.ValidationError as misfit:
-        problem = PceInvalidAnswer(f"The PCE sent {what} in a wrong shape: {plain(str(misfit))}.")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as broken:
+        problem = _wrong(what, misfit)
+    except _BROKEN as broken:
         problem = no_json(body, what, broken)
     else:
         return one
@@ -70,21 +69,29 @@ def no_json(body: Body, what: str, broken: Exception) -> PceInvalidAnswer:
     return PceInvalidAnswer(f"The PCE sent {what} as JSON that cannot be read: {plain(str(broken))}.")
 
 
-def _offender(body: Body, type_: type[T], what: str) -> PceInvalidAnswer | None:
-    """The first object of the list that does not fit `type_`; None when the body is no list at all."""
-    try:
-        raws = msgspec.json.decode(body, type=list[msgspec.Raw])
-    except msgspec.ValidationError:
-        return None
+def _offender(body: Body, type_: type[T], what: str, misfit: Exception) -> PceInvalidAnswer:
+    """The first object of the list that does not fit `type_`, in words."""
     decoder = msgspec.json.Decoder(type_)
-    return next(filter(None, (_misfit(raw, index, decoder, what) for index, raw in enumerate(raws))), None)
+    try:
+        for index, raw in enumerate(msgspec.json.decode(body, type=list[msgspec.Raw])):
+            if own := _misfit(raw, decoder):
+                return _wrong(f"{what} with {_who(raw, index)}", own)
+    except msgspec.ValidationError:  # no list at all
+        return _wrong(what, misfit)
+    except _BROKEN as broken:
+        return no_json(body, what, broken)
+    return _wrong(what, misfit)
 
 
-def _misfit(raw: msgspec.Raw, index: int, decoder: msgspec.json.Decoder[T], what: str) -> PceInvalidAnswer | None:
+def _wrong(what: str, misfit: Exception) -> PceInvalidAnswer:
+    return PceInvalidAnswer(f"The PCE sent {what} in a wrong shape: {plain(str(misfit))}.")
+
+
+def _misfit(raw: msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> msgspec.ValidationError | None:
     try:
         decoder.decode(raw)
     except msgspec.ValidationError as misfit:
-        return PceInvalidAnswer(f"The PCE sent {what} with {_who(raw, index)} in a wrong shape: {plain(str(misfit))}.")
+        return misfit
     return None
 
 

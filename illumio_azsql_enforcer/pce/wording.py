@@ -167,16 +167,15 @@ class Wording:
 
     def _why(self, chain: list[BaseException]) -> str:
         names = {type(each).__name__ for each in chain}
+        ca_file = self._settings.ca_file
         if unknown := next((each for each in chain if isinstance(each, socket.gaierror)), None):
             return f"its name cannot be resolved ({plain(str(unknown.strerror))}): check pce.url and DNS"
-        if "ProxyError" in names:
-            return "the proxy named in the environment does not let the request through, or is down"
+        if ca_file and not ca_file.is_file():
+            return f"pce.ca_file ({ca_file}) is not there"
         if any("Timeout" in name for name in names):
             return f"it gave no answer within pce.timeout ({self._settings.timeout:g} s)"
-        if "ConnectionRefusedError" in names:
-            return "it refuses connections: check host and port of pce.url, and whether the PCE is up"
-        if names & _CLOSED:
-            return "the connection was closed before the answer was whole"
+        if known := next((why for name, why in _REASONS if name in names), None):
+            return known
         return next((plain(each.strerror) for each in chain if isinstance(each, OSError) and each.strerror), min(names))
 
     def _no_answer(self, why: str) -> Failure:
@@ -190,15 +189,21 @@ class Wording:
             why = plain(raised.verify_message or "it cannot be verified").rstrip(".")
             text = f"The certificate of {where} is not accepted, {why}: check {trust} and pce.url."
             return Failure(PceUnreachable(text), None)
-        why = plain(raised.reason or "the connection was closed during the handshake")
-        text = (
-            f"{self.place} and this program cannot agree on TLS ({why}): check scheme and port of pce.url, and {trust}."
-        )
+        why = plain(raised.reason or "it was broken off")
+        text = f"TLS with {where} fails ({why}): check scheme and port of pce.url, and {trust}."
         return Failure(PceUnreachable(text), Again(tries=3))
 
 
-_CLOSED = frozenset(
-    {"ConnectionResetError", "BrokenPipeError", "RemoteDisconnected", "ProtocolError", "IncompleteRead", "SSLEOFError"}
+_CLOSED = "the connection was closed before the answer was whole"
+_REASONS = (  # by the name of an exception anywhere in the chain
+    ("ProxyError", "the proxy named in the environment does not let the request through, or is down"),
+    ("ConnectionRefusedError", "it refuses connections: check host and port of pce.url, and whether the PCE is up"),
+    ("ConnectionResetError", _CLOSED),
+    ("BrokenPipeError", _CLOSED),
+    ("RemoteDisconnected", _CLOSED),
+    ("ProtocolError", _CLOSED),
+    ("IncompleteRead", _CLOSED),
+    ("SSLEOFError", _CLOSED),
 )
 
 
