@@ -110,6 +110,11 @@ def failure(operation: Operation, answer: Answer) -> ArmError:
     )
 
 
+def error_code(answer: Answer) -> str | None:
+    """ARM's error code in an answer."""
+    return _detail(answer.body).code
+
+
 def unreachable(operation: Operation, error: AzureError) -> ArmUnreachable:
     """The error for a request that got no answer, or half of one."""
     text = str(error)

@@ -3,12 +3,13 @@
 from typing import cast
 
 import msgspec
+from azure.core.exceptions import ResourceNotFoundError
 from azure.core.pipeline import PipelineResponse
 from azure.core.rest import HttpRequest, HttpResponse
 
 from illumio_azsql_enforcer.addresses import Range
 from illumio_azsql_enforcer.azure.access import API_VERSION, AzureAccess, answered
-from illumio_azsql_enforcer.azure.failures import Answer, Operation, invalid
+from illumio_azsql_enforcer.azure.failures import Answer, Operation, error_code, invalid
 from illumio_azsql_enforcer.azure.pages import Page, decoded
 from illumio_azsql_enforcer.azure.paths import checked_name, server_path
 from illumio_azsql_enforcer.errors import ArmForbidden, ArmNotFound
@@ -120,15 +121,15 @@ class FirewallWriter:
         server_path(server)
         operation = _writing("delete", server, checked_name(name, "rule"))
         client = self._access.client(server.subscription_id)
-        try:
-            self._access.carry_out(
-                operation,
-                deadline,
-                lambda **times: client.firewall_rules.delete(server.resource_group, server.name, name, **times),
-            )
-        except ArmNotFound as error:
-            if error.code != "ResourceNotFound":  # the server itself, or what is above it, is not there
-                raise
+
+        def send(**times: float) -> None:
+            try:
+                client.firewall_rules.delete(server.resource_group, server.name, name, **times)
+            except ResourceNotFoundError as error:
+                if not _only_the_rule_is_missing(error):
+                    raise
+
+        self._access.carry_out(operation, deadline, send)
 
 
 def _writing(verb: str, server: Server, name: str) -> Operation:
@@ -142,6 +143,12 @@ def _writing(verb: str, server: Server, name: str) -> Operation:
 def _answer(response: PipelineResponse[HttpRequest, HttpResponse], _model: object, _headers: object) -> Answer:
     """The raw answer of an operation of the SDK (its `cls` argument)."""
     return answered(response.http_response)
+
+
+def _only_the_rule_is_missing(error: ResourceNotFoundError) -> bool:
+    """Said by the resource provider, not by the gateway, which says it of a server, a group or a subscription."""
+    answer = answered(cast("HttpResponse", error.response))
+    return "x-ms-failure-cause" not in answer.headers and error_code(answer) == "ResourceNotFound"
 
 
 def _rule(item: RuleItem, operation: Operation) -> FirewallRule:

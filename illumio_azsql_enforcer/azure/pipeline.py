@@ -70,6 +70,12 @@ class Authentication(ARMChallengeAuthenticationPolicy):
         if response.http_response.status_code == 401:
             self._tokens.forget(request.http_request.headers["Authorization"].removeprefix("Bearer "))
 
+    def on_challenge(self, request: PipelineRequest[Any], response: PipelineResponse[Any, Any]) -> bool:
+        try:
+            return super().on_challenge(request, response)
+        except ValueError:  # claims that cannot be read: a plain 401
+            return False
+
 
 class OnlyRules(SansIOHTTPPolicy[HttpRequest, HttpResponse]):
     """The last gate: nothing leaves for another host, and nothing is written but one named firewall rule."""
