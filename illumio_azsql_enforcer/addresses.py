@@ -5,8 +5,8 @@ A Range is inclusive at both ends. A RangeSet keeps its ranges minimal, disjoint
 """
 
 import socket
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -15,9 +15,10 @@ LAST_ADDRESS = 0xFFFF_FFFF
 
 def parse_address(text: str) -> int:
     """The integer of a dotted quad. Raises ValueError for anything else (leading zeros, short forms, IPv6)."""
-    raw = socket.inet_pton(socket.AF_INET, text) if text.isascii() and "\0" not in text else b""
-    if not raw:
-        raise ValueError(f"{text!r} is not an IPv4 address")
+    try:
+        raw = socket.inet_pton(socket.AF_INET, text)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{text!r} is not an IPv4 address") from error
     return int.from_bytes(raw)
 
 
@@ -84,6 +85,16 @@ class RangeSet:
         made._packed = _merged(packed)
         return made
 
+    @property
+    def packed(self) -> Sequence[int]:
+        """The ranges as `first << 32 | last`, sorted; shared, not to be changed."""
+        return self._packed
+
+    def overlaps(self, span: Range) -> bool:
+        """Whether at least one address of `span` is in the set."""
+        at = bisect_right(self._packed, span.last << 32 | LAST_ADDRESS) - 1
+        return at >= 0 and span.first <= self._packed[at] & LAST_ADDRESS
+
     def __iter__(self) -> Iterator[Range]:
         return (Range(p >> 32, p & LAST_ADDRESS) for p in self._packed)
 
@@ -145,22 +156,21 @@ def _merged(packed: list[int]) -> list[int]:
 
 
 def _difference(left: list[int], right: list[int]) -> list[int]:
-    """What is in `left` and not in `right`; both merged. One pass over both."""
+    """What is in `left` and not in `right`; both merged. Steps over the parts of `right` that touch nothing."""
     rest: list[int] = []
     at = 0
     for item in left:
         first, last = item >> 32, item & LAST_ADDRESS
-        while at < len(right) and right[at] & LAST_ADDRESS < first:
+        at = max(at, bisect_left(right, first << 32, at) - 1)
+        while at < len(right) and right[at] >> 32 <= last:
+            if right[at] >> 32 > first:
+                rest.append(first << 32 | (right[at] >> 32) - 1)
+            first = max(first, (right[at] & LAST_ADDRESS) + 1)
+            if first > last:
+                break
             at += 1
-        ahead = at
-        while ahead < len(right) and right[ahead] >> 32 <= last:
-            if right[ahead] >> 32 > first:
-                rest.append(first << 32 | (right[ahead] >> 32) - 1)
-            first = (right[ahead] & LAST_ADDRESS) + 1
-            ahead += 1
         if first <= last:
             rest.append(first << 32 | last)
-        at = max(at, ahead - 1)
     return rest
 
 

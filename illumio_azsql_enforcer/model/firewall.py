@@ -1,6 +1,6 @@
 """What Azure has, what the policy wants, and what is to be done about the difference."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -82,7 +82,7 @@ class Desired:
     """A range that the policy admits, with every source that asks for a part of it."""
 
     range: Range
-    sources: tuple[Source, ...]
+    sources: Sequence[Source]  # may be looked up on first use: a range can have very many
 
 
 class NoteCode(StrEnum):

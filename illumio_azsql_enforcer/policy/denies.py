@@ -1,0 +1,223 @@
+"""Override-denies: what is taken away, and from which servers (cases 86 to 97 of docs/policy-semantics.md).
+
+Every doubt goes towards denying more, and what cannot be evaluated fails the servers that it may touch. Ordinary denies
+and enforcement boundaries take nothing away: allow rules beat both.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from pyroaring import BitMap
+
+from illumio_azsql_enforcer.addresses import EVERY_ADDRESS, RangeSet
+from illumio_azsql_enforcer.model.firewall import ConsumerKind, Note, NoteCode
+from illumio_azsql_enforcer.model.policy import DenyRule, RuleSet
+from illumio_azsql_enforcer.policy.consumers import WORKLOADS, Consumers, parts_of
+from illumio_azsql_enforcer.policy.notes import Fault
+from illumio_azsql_enforcer.policy.population import EVERYONE, Conjunction
+from illumio_azsql_enforcer.policy.rules import labelled, may_provide, rule_name
+from illumio_azsql_enforcer.policy.scopes import Scope, scopes_of
+from illumio_azsql_enforcer.policy.selectors import VIRTUAL_SERVER, Actor, Labels, Side, read_side
+from illumio_azsql_enforcer.policy.services import Coverage
+from illumio_azsql_enforcer.policy.world import World
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Denial:
+    """One override-deny, in one scope where its consumers are scoped."""
+
+    rule_set: RuleSet
+    rule: DenyRule
+    name: str
+    servers: BitMap
+    ranges: RangeSet
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unresolved:
+    """An override-deny that cannot be evaluated."""
+
+    rule_set: RuleSet
+    rule: DenyRule
+    name: str
+    servers: BitMap  # that it may touch
+    reason: str  # a sentence
+
+
+def override_denies(rule_set: RuleSet, world: World) -> Iterator[Denial | Unresolved]:
+    """Every override-deny of a rule set that is in force and may touch a governed server."""
+    rules = rule_set.deny_rules if isinstance(rule_set.deny_rules, list) else []
+    if rule_set.enabled is False:
+        return
+    scopes: list[Scope] | None = None
+    for position, rule in enumerate(rules, 1):
+        if rule.enabled is not False and rule.override:
+            scopes = scopes or scopes_of(rule_set, world) or [_all(world)]
+            yield from _Reading(world, rule_set, rule, rule_name(rule_set, position, "override-deny"), scopes).result()
+
+
+class _Reading:
+    """The evaluation of one override-deny."""
+
+    def __init__(self, world: World, rule_set: RuleSet, rule: DenyRule, name: str, scopes: Sequence[Scope]) -> None:
+        self._world, self._rule_set, self._rule, self._name = world, rule_set, rule, name
+        self._scopes = scopes
+        self._coverage = world.services.coverage(rule.ingress_services)
+
+    def result(self) -> Iterator[Denial | Unresolved]:
+        if self._rule.ingress_services and self._coverage == Coverage():
+            return
+        providers = read_side(self._rule.providers, self._world.directory)
+        touched = [(scope, self._touched(providers, scope)) for scope in self._scopes]
+        everywhere = _union(servers for _, servers in touched)
+        if not everywhere:
+            return
+        consumers = read_side(self._rule.consumers, self._world.directory)
+        doubts = [*self._service_doubts(), *self._provider_doubts(providers), *self._consumer_doubts(consumers)]
+        if doubts:
+            yield self._unresolved(everywhere, doubts[0].text)
+        elif self._rule.unscoped_consumers:
+            yield from self._unscoped(touched, consumers)
+        else:
+            yield from (self._scoped(servers, consumers, scope) for scope, servers in touched if servers)
+
+    def _unscoped(self, touched: Sequence[tuple[Scope, BitMap]], consumers: Side) -> Iterator[Denial | Unresolved]:
+        """A server that a readable scope holds is denied in full, whatever the other scopes are."""
+        sure = _union(servers for scope, servers in touched if not scope.faults)
+        if sure:
+            yield self._denial(sure, consumers, None)
+        for scope, servers in touched:
+            if left := servers - sure:
+                yield self._unresolved(left, scope.faults[0].text)
+
+    def _scoped(self, servers: BitMap, consumers: Side, scope: Scope) -> Denial | Unresolved:
+        if scope.conjunction is None:
+            return self._unresolved(servers, scope.faults[0].text)
+        return self._denial(servers, consumers, scope.conjunction)
+
+    def _denial(self, servers: BitMap, consumers: Side, scope: Conjunction | None) -> Denial | Unresolved:
+        try:
+            ranges = self._denied(consumers, scope)
+        except ValueError as error:
+            return self._unresolved(servers, f"names {error}")
+        return Denial(self._rule_set, self._rule, self._name, servers, ranges, tuple(self._notes(consumers)))
+
+    def _unresolved(self, servers: BitMap, text: str) -> Unresolved:
+        reason = f"{self._name} may deny access but cannot be evaluated: it {text}"
+        return Unresolved(self._rule_set, self._rule, self._name, servers, reason)
+
+    def _touched(self, side: Side, scope: Scope) -> BitMap:
+        """The servers that the deny may be about. A workload that it names counts whatever its scope."""
+        if self._rule.all_ips_except_for_in_providers:
+            return self._world.servers.population.everyone - self._surely(side, scope)
+        named = _union(self._world.servers.of_workload(actor.href) for actor in side.of(ConsumerKind.WORKLOAD))
+        if not (side.labels or side.everyone or side.others or side.unknown):
+            return scope.widest
+        return (may_provide(side, self._world) & scope.widest) | named
+
+    def _surely(self, side: Side, scope: Scope) -> BitMap:
+        """The servers that are certainly among the exceptions of `all_ips_except_for_in_providers`."""
+        found = labelled(side, self._world)
+        for actor in side.of(ConsumerKind.WORKLOAD):
+            found = found | self._world.servers.of_workload(actor.href)
+        return found & scope.servers
+
+    def _service_doubts(self) -> Sequence[Fault]:
+        certain = self._coverage.plain or self._coverage.qualified
+        return () if certain else self._coverage.faults
+
+    def _provider_doubts(self, side: Side) -> Iterator[Fault]:
+        yield from side.faults
+        if not (side.labels or side.everyone or side.others or side.unknown):
+            yield Fault(NoteCode.UNREADABLE, "has no providers")
+        for actor in side.of(ConsumerKind.VIRTUAL_SERVICE):
+            if not self._world.virtual_services.ordinals(actor.href):
+                yield _missing(actor)
+
+    def _consumer_doubts(self, side: Side) -> Iterator[Fault]:
+        yield from side.faults
+        if not (side.labels or side.everyone or side.others or side.unknown):
+            yield Fault(NoteCode.UNREADABLE, "has no consumers")
+        for actor in side.others:
+            if not self._known(actor):
+                yield _missing(actor)
+
+    def _known(self, actor: Actor) -> bool:
+        if actor.kind == ConsumerKind.IP_LIST:
+            return self._world.ip_list(actor.href or "") is not None
+        if actor.kind == ConsumerKind.WORKLOAD:
+            return bool(self._world.directory.ordinals(actor.href))
+        return actor.kind != VIRTUAL_SERVER and bool(self._world.virtual_services.ordinals(actor.href))
+
+    def _denied(self, side: Side, scope: Conjunction | None) -> RangeSet:
+        """The addresses that are taken away. Raises ValueError naming what cannot be read."""
+        if self._rule.all_ips_except_for_in_consumers:
+            return EVERY_ADDRESS - self._excepted(side, scope)
+        return self._world.known_addresses(self._workloads(side, scope)) | self._listed(side)
+
+    def _workloads(self, side: Side, scope: Conjunction | None) -> BitMap:
+        population, services = self._world.workloads, self._world.virtual_services
+        found = BitMap()
+        if side.everyone:
+            found |= population.everyone
+        if side.labels is not None and side.labels.conjunction is not None:
+            found |= population.select(side.labels.conjunction, widest=True)
+        if scope is not None:
+            found &= population.select(scope, widest=True)
+        for actor in side.of(ConsumerKind.WORKLOAD):
+            found |= self._world.directory.ordinals(actor.href)
+        for actor in side.of(ConsumerKind.VIRTUAL_SERVICE):
+            found |= _union(services.bound_workloads(at) for at in services.ordinals(actor.href))
+        return found
+
+    def _listed(self, side: Side) -> RangeSet:
+        """Addresses that stand for themselves. Raises ValueError for an entry that cannot be read."""
+        services = self._world.virtual_services
+        read = [(actor, self._world.ip_list(actor.href or "")) for actor in side.of(ConsumerKind.IP_LIST)]
+        for actor in side.of(ConsumerKind.VIRTUAL_SERVICE):
+            read += [(actor, services.overrides(at)) for at in services.ordinals(actor.href)]
+        found = RangeSet()
+        for actor, listed in read:
+            if listed is None or listed.unreadable:
+                why = listed.unreadable[0] if listed else "the PCE does not have it"
+                raise ValueError(f"'{self._world.name(actor)}' ({actor.href}): {why}")
+            found |= listed.ranges
+        return found
+
+    def _excepted(self, side: Side, scope: Conjunction | None) -> RangeSet:
+        """What an allow rule with these consumers would surely let in: exceptions are read narrowly (case 95)."""
+        self._listed(side)
+        found = RangeSet()
+        for part in parts_of(Consumers(side, frozenset([WORKLOADS]), scope), self._world):
+            book = self._world.addresses
+            packed = book.open_ranges(part.workloads) + book.private_ranges(part.workloads)
+            found |= RangeSet.of_packed(packed) | part.ranges
+        return found
+
+    def _notes(self, side: Side) -> Iterator[Note]:
+        if not self._coverage.plain and self._coverage.qualified:
+            yield Note(NoteCode.PROCESS_SERVICE, 1, f"{self._name} is for a named process; it is applied in full")
+        for actor in side.of(ConsumerKind.IP_LIST):
+            listed = self._world.ip_list(actor.href or "")
+            if listed and listed.fqdns:
+                text = (
+                    f"{self._name} denies host names of '{self._world.name(actor)}', which admit or deny nothing here"
+                )
+                yield Note(NoteCode.FQDN, listed.fqdns, text)
+
+
+def _all(world: World) -> Scope:
+    """A deny without a scope is read as a deny everywhere (case 17)."""
+    everyone = world.servers.population.everyone
+    return Scope(Labels((), EVERYONE, EVERYONE), everyone, everyone)
+
+
+def _missing(actor: Actor) -> Fault:
+    noun = actor.kind.replace("_", " ").replace("ip list", "IP list")
+    return Fault(NoteCode.DANGLING_REFERENCE, f"names {noun} {actor.href}, which the PCE does not have")
+
+
+def _union(bitmaps: Iterable[BitMap]) -> BitMap:
+    found = list(bitmaps)
+    return BitMap.union(*found) if found else BitMap()

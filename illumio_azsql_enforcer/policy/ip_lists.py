@@ -1,0 +1,122 @@
+"""IP lists as sets of IPv4 addresses (cases 30 to 44 of docs/policy-semantics.md)."""
+
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from illumio_azsql_enforcer.addresses import LAST_ADDRESS, Range, RangeSet, cidr, parse_address
+from illumio_azsql_enforcer.model.policy import IpList, IpRange
+
+MASK_LENGTH_DIGITS = 2  # an end this short is the mask length that old releases kept there
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a list, or the overrides of a virtual service, hold."""
+
+    ranges: RangeSet
+    ipv6: int = 0  # entries
+    fqdns: int = 0  # entries; learnt for outbound rules, they admit nothing (case 38)
+    unreadable: tuple[str, ...] = ()  # why entries could not be read: then the whole list is not to be used
+
+
+def parse_block(text: object) -> Range | None:
+    """An address or a CIDR block, host bits allowed (case 39); None for IPv6. Raises ValueError."""
+    address, slash, length = text.partition("/") if isinstance(text, str) else (repr(text), "", "")
+    if ":" in address:
+        _check_ipv6(address, length if slash else "128")
+        return None
+    return cidr(parse_address(address), _mask(length, 32) if slash else 32)
+
+
+def parse_entry(entry: IpRange) -> Range | None:
+    """One entry of an IP list; None for IPv6. Raises ValueError, also for a range that is upside down."""
+    if entry.exclusion not in (None, True, False):
+        raise ValueError(f"exclusion {entry.exclusion!r} is not true or false")
+    start = parse_block(entry.from_ip)
+    if entry.to_ip is None or entry.to_ip == "":
+        return start
+    if isinstance(entry.to_ip, str) and len(entry.to_ip.lstrip("/")) <= MASK_LENGTH_DIGITS:
+        return parse_block(f"{entry.from_ip}/{entry.to_ip.lstrip('/')}")
+    end = parse_block(entry.to_ip)
+    if "/" in f"{entry.from_ip}{entry.to_ip}" or (start is None) != (end is None):
+        raise ValueError(f"{entry.from_ip} to {entry.to_ip} is not a range")
+    return Range(start.first, end.last) if start and end else None
+
+
+def read_ip_list(ip_list: IpList) -> Listed:
+    """The inclusions less the exclusions of this list alone (cases 35 to 37)."""
+    included: list[Range] = []
+    excluded: list[Range] = []
+    ipv6, unreadable = 0, []
+    for entry in ip_list.ip_ranges or ():
+        try:
+            span = parse_entry(entry)
+        except ValueError as error:
+            unreadable.append(str(error))
+            continue
+        if span is None:
+            ipv6 += 1
+        else:
+            (excluded if entry.exclusion else included).append(span)
+    ranges = RangeSet(included) - RangeSet(excluded)
+    return Listed(ranges, ipv6, len(ip_list.fqdns or ()), tuple(unreadable))
+
+
+def read_overrides(overrides: Iterable[object]) -> Listed:
+    """The addresses that a virtual service has in place of its workloads' (case 84)."""
+    ranges: list[Range] = []
+    ipv6, unreadable = 0, []
+    for text in overrides:
+        try:
+            span = parse_block(text)
+        except ValueError as error:
+            unreadable.append(str(error))
+            continue
+        if span is None:
+            ipv6 += 1
+        else:
+            ranges.append(span)
+    return Listed(RangeSet(ranges), ipv6, 0, tuple(unreadable))
+
+
+def _mask(text: str, longest: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 3 and int(text) <= longest):
+        raise ValueError(f"/{text} is not a mask length")
+    return int(text)
+
+
+def _check_ipv6(address: str, length: str) -> None:
+    _mask(length, 128)
+    try:
+        socket.inet_pton(socket.AF_INET6, address)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{address!r} is not an IP address") from error
+
+
+PRIVATE = RangeSet(
+    [
+        cidr(parse_address(block.partition("/")[0]), int(block.partition("/")[2]))
+        for block in (
+            "0.0.0.0/8",
+            "10.0.0.0/8",
+            "100.64.0.0/10",
+            "127.0.0.0/8",
+            "169.254.0.0/16",
+            "172.16.0.0/12",
+            "192.168.0.0/16",
+            "224.0.0.0/3",
+        )
+    ]
+)  # blocks that can never arrive at a public endpoint; no two of them touch
+
+
+def is_private(span: Range) -> bool:
+    """Whether the range lies wholly in one block that can never arrive at a public endpoint."""
+    return RangeSet([span]) <= PRIVATE
+
+
+def outside_edges() -> list[int]:
+    """The addresses right before and right after each private block."""
+    edges = [edge for block in PRIVATE for edge in (block.first - 1, block.last + 1)]
+    return [edge for edge in edges if 0 <= edge <= LAST_ADDRESS]

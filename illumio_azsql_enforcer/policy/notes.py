@@ -1,0 +1,38 @@
+"""How notes and explanations name things: in the words of the console."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from illumio_azsql_enforcer.model.firewall import Note, NoteCode
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something in the policy that cannot be read or found.
+
+    In an allow rule it makes the rule narrower; in an override-deny it makes the deny impossible to evaluate.
+    """
+
+    code: NoteCode
+    text: str  # "names IP list /orgs/…, which the PCE does not have": a predicate of the rule
+    drops_rule: bool = False  # narrowing the item alone could widen the rule
+    count: int = 1  # objects
+
+    def note(self, subject: str) -> Note:
+        """The note about the rule or object that is called `subject`."""
+        return Note(self.code, self.count, f"{subject} {self.text}")
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 workload`, `2 workloads`, `3 addresses`, `4 entries`."""
+    if count == 1:
+        return f"1 {noun}"
+    if noun.endswith("s"):
+        return f"{count} {noun}es"
+    return f"{count} {noun[:-1]}ies" if noun.endswith("ry") else f"{count} {noun}s"
+
+
+def joined(names: Iterable[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *head, last = list(names) or [""]
+    return f"{', '.join(head)} and {last}" if head else last
