@@ -1,5 +1,6 @@
 """One cycle: snapshot -> translate -> plan -> apply -> report. It only orchestrates."""
 
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,13 +15,13 @@ from illumio_azsql_enforcer.azure.access import AzureAccess
 from illumio_azsql_enforcer.azure.firewall import FirewallReader, FirewallWriter
 from illumio_azsql_enforcer.azure.servers import Discovered
 from illumio_azsql_enforcer.clock import Clock
-from illumio_azsql_enforcer.errors import EnforcerError, PolicyUnresolvable
-from illumio_azsql_enforcer.journal import open_journal, writer_lock
-from illumio_azsql_enforcer.model.firewall import Governed, Translation, Ungoverned
+from illumio_azsql_enforcer.errors import EnforcerError
+from illumio_azsql_enforcer.journal import Journal, NullJournal, writer_lock
+from illumio_azsql_enforcer.model.firewall import Governed, Translation
+from illumio_azsql_enforcer.model.journal import RunContext
 from illumio_azsql_enforcer.model.settings import Config
 from illumio_azsql_enforcer.pce.client import PceClient
 from illumio_azsql_enforcer.policy.translator import Translator
-from illumio_azsql_enforcer.reconcile.apply import Run
 from illumio_azsql_enforcer.report import Calls, Outcome, Report, ServerReport, gravest
 from illumio_azsql_enforcer.server_cycle import Memory, Options, ServerCycle
 from illumio_azsql_enforcer.survey import Candidate, look, read_policy
@@ -55,7 +56,9 @@ class Enforcer:
         self._azure = AzureAccess(config.azure, clock)
         self._reader = FirewallReader(self._azure)
         self._writer = None if options.dry_run else FirewallWriter(self._azure)
-        self._journal = open_journal(None if options.dry_run else config.state_dir)
+        # Writers alone keep a journal and take the lock.
+        self._state_dir = None if options.dry_run else config.state_dir
+        self._journal = Journal(self._state_dir, clock) if self._state_dir else NullJournal()
         self._memory = Memory()
 
     def close(self) -> None:
@@ -82,14 +85,16 @@ class Enforcer:
         draft.policy_version = snapshot.version
         survey = look(snapshot, self._azure, self.config, self._clock)
         chosen = [candidate for candidate in survey.candidates if self._selected(candidate)]
-        draft.servers = self._work(self._server_cycle(Run(draft.run_id, snapshot.version)), survey.translator, chosen)
+        context = RunContext(draft.run_id, snapshot.version)
+        draft.servers = self._work(self._server_cycle(context, survey.translator), chosen)
         draft.error = " ".join([*_unlisted(survey.found), *self._unmatched(survey.candidates)]) or None
 
-    def _server_cycle(self, run: Run) -> ServerCycle:
+    def _server_cycle(self, context: RunContext, translator: Translator) -> ServerCycle:
         return ServerCycle(
             config=self.config,
             options=self._options,
-            run=run,
+            context=context,
+            translate=_one_at_a_time(translator),
             reader=self._reader,
             writer=self._writer,
             journal=self._journal,
@@ -98,23 +103,11 @@ class Enforcer:
             stopping=self._stopping,
         )
 
-    def _work(
-        self, work: ServerCycle, translator: Translator, candidates: Sequence[Candidate]
-    ) -> tuple[ServerReport, ...]:
+    def _work(self, work: ServerCycle, candidates: Sequence[Candidate]) -> tuple[ServerReport, ...]:
         """Every server on its own: the failure of one leaves the others' work alone."""
         with ThreadPoolExecutor(self.config.azure.concurrency, thread_name_prefix="server") as pool:
-            tasks = [(candidate, self._start(pool, work, translator, candidate)) for candidate in candidates]
+            tasks = [(candidate, pool.submit(work.one, candidate)) for candidate in candidates]
         return tuple(_result(work, candidate, task) for candidate, task in tasks)
-
-    def _start(
-        self, pool: ThreadPoolExecutor, work: ServerCycle, translator: Translator, candidate: Candidate
-    ) -> "Future[ServerReport]":
-        if isinstance(candidate, Ungoverned):
-            return pool.submit(work.leave_alone, candidate)
-        meaning = _translate(translator, candidate)
-        if isinstance(meaning, PolicyUnresolvable):
-            return pool.submit(work.failed, candidate.server, str(meaning))
-        return pool.submit(work.govern, candidate, meaning)
 
     def _selected(self, candidate: Candidate) -> bool:
         only = self._options.only
@@ -126,9 +119,9 @@ class Enforcer:
                 yield f"--server {pattern} matches none of the {len(candidates)} servers that were found."
 
     def _lock(self) -> AbstractContextManager[object]:
-        if self._writer is None or self.config.state_dir is None:
+        if self._state_dir is None:
             return nullcontext()
-        return writer_lock(self.config.state_dir, holder="a cycle", wait=LOCK_WAIT, clock=self._clock)
+        return writer_lock(self._state_dir, holder="a cycle", wait=LOCK_WAIT, clock=self._clock)
 
     def _calls(self) -> Calls:
         return Calls(self._pce.requests_made, self._azure.reads, self._azure.writes)
@@ -147,11 +140,15 @@ class Enforcer:
         )
 
 
-def _translate(translator: Translator, governed: Governed) -> Translation | PolicyUnresolvable:
-    try:
-        return translator.translate(governed)
-    except PolicyUnresolvable as error:
-        return error
+def _one_at_a_time(translator: Translator) -> Callable[[Governed], Translation]:
+    """The translator for several threads: it shares what it works out between servers."""
+    mutex = threading.Lock()
+
+    def translate(governed: Governed) -> Translation:
+        with mutex:
+            return translator.translate(governed)
+
+    return translate
 
 
 def _result(work: ServerCycle, candidate: Candidate, task: "Future[ServerReport]") -> ServerReport:

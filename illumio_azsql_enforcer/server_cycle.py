@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from illumio_azsql_enforcer.clock import Clock
 from illumio_azsql_enforcer.errors import ArmError, Stopped
-from illumio_azsql_enforcer.journal import Journal
 from illumio_azsql_enforcer.model.firewall import (
     Governed,
     Neighbours,
@@ -21,10 +20,11 @@ from illumio_azsql_enforcer.model.firewall import (
     Translation,
     Ungoverned,
 )
+from illumio_azsql_enforcer.model.journal import RunContext, StepJournal
 from illumio_azsql_enforcer.model.settings import Config, Mode
-from illumio_azsql_enforcer.reconcile.apply import Run, apply
+from illumio_azsql_enforcer.reconcile.apply import apply
 from illumio_azsql_enforcer.reconcile.guards import permitted
-from illumio_azsql_enforcer.reconcile.ownership import is_owned
+from illumio_azsql_enforcer.reconcile.ownership import ownership_of
 from illumio_azsql_enforcer.reconcile.plan import make_plan
 from illumio_azsql_enforcer.reconcile.verdict import NEVER_OVERRIDDEN, judge, not_editable, standing
 from illumio_azsql_enforcer.report import Outcome, ServerReport
@@ -62,18 +62,28 @@ class ServerCycle:
 
     config: Config
     options: Options
-    run: Run
+    context: RunContext
+    translate: Callable[[Governed], Translation]  # raises PolicyUnresolvable
     reader: RuleReader
     writer: RuleWriter | None  # None in a dry run: there is no object that could write
-    journal: Journal
+    journal: StepJournal
     memory: Memory
     clock: Clock
     stopping: Callable[[], bool]
 
-    def govern(self, governed: Governed, translation: Translation) -> ServerReport:
-        """Brings a governed server in line, as far as its mode and the guards permit. Raises ArmError, Stopped."""
+    def one(self, candidate: Governed | Ungoverned) -> ServerReport:
+        """The candidate's report. Raises ArmError, PolicyUnresolvable, Stopped, StateUnwritable."""
         if self.stopping():
             raise Stopped("Not looked at: the program was asked to stop.")
+        return self._govern(candidate) if isinstance(candidate, Governed) else self._leave_alone(candidate)
+
+    def failed(self, server: Server, reason: str) -> ServerReport:
+        """A server about which nothing more can be told in this cycle; its firewall stays as it is."""
+        return ServerReport(server, Outcome.FAILED, self.mode_of(server), reason)
+
+    def _govern(self, governed: Governed) -> ServerReport:
+        """Brings a governed server in line, as far as its mode and the guards permit."""
+        translation = self.translate(governed)
         deadline = Deadline.after(self.clock, self.config.azure.deadline)
         plan = self._plan(governed.server, translation, deadline)
         results = self._carry_out(plan, deadline)
@@ -92,13 +102,14 @@ class ServerCycle:
             notes=(*translation.notes, *plan.notes, *self._surroundings(governed.server, deadline)),
         )
 
-    def leave_alone(self, ungoverned: Ungoverned) -> ServerReport:
+    def _leave_alone(self, ungoverned: Ungoverned) -> ServerReport:
         """A server without labels is skipped, unless it still holds rules of ours: then somebody must decide."""
         server = ungoverned.server
         if ungoverned.failed:
             return self.failed(server, ungoverned.reason)
         rules = self.reader.rules(server, Deadline.after(self.clock, self.config.azure.deadline))
-        ours = [rule for rule in rules if is_owned(rule.name, self.config.enforcement.owner)]
+        owned = ownership_of(self.config.enforcement).owns
+        ours = [rule for rule in rules if owned(rule.name)]
         if not ours:
             return ServerReport(server, Outcome.SKIPPED, self.mode_of(server), ungoverned.reason)
         held = plural(len(ours), "firewall rule")
@@ -107,10 +118,6 @@ class ServerCycle:
             f"{ungoverned.reason} It still holds {held} of this program, which stay as they are: "
             "give it its labels back, or delete them by hand.",
         )
-
-    def failed(self, server: Server, reason: str) -> ServerReport:
-        """A server about which nothing more can be told in this cycle; its firewall stays as it is."""
-        return ServerReport(server, Outcome.FAILED, self.mode_of(server), reason)
 
     def mode_of(self, server: Server) -> Mode:
         """The mode set for the server by name, else the one of the config."""
@@ -142,7 +149,7 @@ class ServerCycle:
             journal=self.journal,
             deadline=deadline,
             stopping=self.stopping,
-            run=self.run,
+            context=self.context,
         )
         if applied.learned_limit is not None:
             self.memory.limits[plan.server.id] = applied.learned_limit

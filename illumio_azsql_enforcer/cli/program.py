@@ -22,7 +22,7 @@ NAME = "illumio-azsql-enforcer"
 @with_options
 @click.version_option(__version__, prog_name=NAME)
 @click.pass_context
-def program(context: click.Context, **_options: object) -> int | None:
+def program(context: click.Context, /, **_options: object) -> int | None:
     """Enforces Illumio segmentation policy on the server-level firewalls of Azure SQL Database.
 
     Without a command: the daemon, or with --once a single cycle.
@@ -39,7 +39,7 @@ def program(context: click.Context, **_options: object) -> int | None:
 @click.argument("address")
 @click.argument("server_name", metavar="[SERVER]", required=False)
 @click.pass_context
-def explain(context: click.Context, address: str, server_name: str | None, **_options: object) -> int:
+def explain(context: click.Context, /, address: str, server_name: str | None, **_options: object) -> int:
     """Why ADDRESS may, or may not, reach SERVER (or each server)."""
     from illumio_azsql_enforcer.cli.explain import explain_address  # noqa: PLC0415 - as above
 
@@ -49,7 +49,7 @@ def explain(context: click.Context, address: str, server_name: str | None, **_op
 @program.command()
 @with_options
 @click.pass_context
-def check(context: click.Context, **_options: object) -> int:
+def check(context: click.Context, /, **_options: object) -> int:
     """Validate the config, reach the PCE and Azure, and say what is missing."""
     from illumio_azsql_enforcer.cli.check import check_access  # noqa: PLC0415 - as above
 
@@ -59,12 +59,13 @@ def check(context: click.Context, **_options: object) -> int:
 @program.command()
 @with_options
 @click.option("--serve", is_flag=True, help="Keep the sandbox up and write a config for the real commands.")
+@click.option("--port", type=click.IntRange(1, 65534), default=8443, show_default=True, help="With --serve: the PCE's.")
 @click.pass_context
-def demo(context: click.Context, serve: bool, **_options: object) -> int:  # noqa: FBT001 - click passes flags so
+def demo(context: click.Context, /, *, serve: bool, port: int, **_options: object) -> int:
     """The whole job against the embedded sandbox; no account is needed."""
     from illumio_azsql_enforcer.cli.demo import run_demo  # noqa: PLC0415 - as above
 
-    return run_demo(words_of(context), serve=serve)
+    return run_demo(words_of(context), serve=serve, port=port)
 
 
 def main() -> NoReturn:
