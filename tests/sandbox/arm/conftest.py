@@ -50,6 +50,7 @@ class Raw:
     def __init__(self, azure: ArmSimulator) -> None:
         self.azure = azure
         self.session = requests.Session()
+        self.session.verify = str(azure.ca_file)
         self.token = self.new_token()
 
     def new_token(self, resource: str = "https://management.azure.com/") -> str:
@@ -100,8 +101,9 @@ def clock() -> VirtualClock:
 
 
 @pytest.fixture
-def azure(clock: VirtualClock) -> Iterator[ArmSimulator]:
-    with ArmSimulator(clock=clock) as simulator:
+def azure(clock: VirtualClock, request: pytest.FixtureRequest) -> Iterator[ArmSimulator]:
+    """Over http; with `parametrize("azure", ["https"], indirect=True)` over https."""
+    with ArmSimulator(clock=clock, tls=getattr(request, "param", "http") == "https") as simulator:
         simulator.state.add_subscription(SUBSCRIPTION)
         simulator.state.add_server("orders-sql", subscription=SUBSCRIPTION, resource_group="data")
         yield simulator
@@ -122,9 +124,8 @@ def sdk(azure: ArmSimulator) -> Iterator[SqlManagementClient]:
 
 def make_sdk(azure: ArmSimulator, **options: Any) -> SqlManagementClient:
     """The real client, one request for each call unless told otherwise. Over http, operations need `HTTP`."""
-    return SqlManagementClient(
-        FixedCredential(azure), SUBSCRIPTION, base_url=azure.url, **{"retry_total": 0, "polling_interval": 0, **options}
-    )
+    settings = {"retry_total": 0, "connection_verify": str(azure.ca_file), **options}
+    return SqlManagementClient(FixedCredential(azure), SUBSCRIPTION, base_url=azure.url, **settings)
 
 
 HTTP: dict[str, Any] = {"enforce_https": False}
