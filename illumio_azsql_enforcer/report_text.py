@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from illumio_azsql_enforcer.addresses import Range
-from illumio_azsql_enforcer.model.firewall import Action, ConsumerKind, Desired, Source, StepResult, StepStatus
+from illumio_azsql_enforcer.model.firewall import Action, ConsumerKind, Desired, Source, Step, StepResult, StepStatus
 from illumio_azsql_enforcer.report import Outcome, Report, ServerReport
 from illumio_azsql_enforcer.text import plural, printable
 
@@ -77,9 +77,7 @@ def _server(report: ServerReport, paint: Paint) -> Iterator[str]:
         yield f"  {paint(printable(report.reason), OUTCOME_COLOUR[report.outcome])}"
     if report.plan_id and report.steps:
         yield f"  plan {report.plan_id}"
-    width = max((len(printable(result.step.name)) for result in report.steps), default=0)
-    for result in report.steps:
-        yield _step(result, report.desired, width, paint)
+    yield from _steps(report, paint)
     if report.steps and (kept := _kept(report)):
         yield f"  = {plural(kept, 'rule')} unchanged"
     for note in report.notes:
@@ -91,15 +89,29 @@ def _kept(report: ServerReport) -> int:
     return sum(live.rule.name.casefold() not in touched for live in report.live)
 
 
-def _step(result: StepResult, desired: tuple[Desired, ...], width: int, paint: Paint) -> str:
-    step = result.step
-    sign = paint(SIGN[step.action], SIGN_COLOUR[step.action])
-    change = f"{_range(step.previous)} -> {_range(step.range)}" if step.previous else _range(step.range)
-    why = step.reason if step.action is Action.DELETE else "; ".join(_sources(step.range, desired)) or step.reason
-    line = f"  {sign} {printable(step.name):<{width}}  {change}  {printable(why)}"
-    if result.status in (StepStatus.FAILED, StepStatus.NOT_RUN):
-        line += f"  {paint(result.status.value, 'red')}: {printable(result.error or 'not reached')}"
-    return line
+def _steps(report: ServerReport, paint: Paint) -> Iterator[str]:
+    rows = [(result, printable(result.step.name), _change(result.step)) for result in report.steps]
+    names, changes = (max((len(row[column]) for row in rows), default=0) for column in (1, 2))
+    for result, name, change in rows:
+        action = result.step.action
+        sign = paint(SIGN[action], SIGN_COLOUR[action])
+        why = _why(result.step, report.desired) + _trouble(result, paint)
+        yield f"  {sign} {name:<{names}}  {change:<{changes}}  {why}"
+
+
+def _change(step: Step) -> str:
+    return f"{_range(step.previous)} -> {_range(step.range)}" if step.previous else _range(step.range)
+
+
+def _why(step: Step, desired: tuple[Desired, ...]) -> str:
+    sources = [] if step.action is Action.DELETE else _sources(step.range, desired)
+    return printable("; ".join(sources) or step.reason)
+
+
+def _trouble(result: StepResult, paint: Paint) -> str:
+    if result.status not in (StepStatus.FAILED, StepStatus.NOT_RUN):
+        return ""
+    return f"  {paint(result.status.value, 'red')}: {printable(result.error or 'not reached')}"
 
 
 def _range(found: Range) -> str:

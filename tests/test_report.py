@@ -54,7 +54,7 @@ def test_the_text_is_a_diff_with_the_policy_behind_each_range() -> None:
     assert (
         "+ illumio-203.0.113.0-203.0.113.255  203.0.113.0 - 203.0.113.255  'Azure DB access': IP list 'Illumio clients'"
     ) in text
-    assert "- illumio-192.0.2.7-192.0.2.7        192.0.2.7  no rule of the policy asks for it" in text
+    assert "- illumio-192.0.2.7-192.0.2.7        192.0.2.7                    no rule of the policy asks for it" in text
     assert "= 1 rule unchanged" in text
     assert "! private_address: 3 workloads have private addresses only" in text
 

@@ -49,7 +49,7 @@ def _play(words: Words, sandbox: Sandbox) -> int:
             _tell(number, scene)
             scene.happens()
             report = (dry if scene.dry_run else real).cycle()
-            click.echo(render(_interesting(report, everything=number == 1), paint()))
+            click.echo(render(report if number == 1 else _news(report), paint()))
             if report.outcome is Outcome.FAILED:
                 return 1
     click.echo("\nThat was the demo. 'illumio-azsql-enforcer demo --serve' keeps the sandbox up for the real commands.")
@@ -64,13 +64,14 @@ def _enforcer(words: Words, sandbox: Sandbox, *, dry_run: bool) -> Enforcer:
 
 def _tell(number: int, scene: Scene) -> None:
     colour = paint()
-    click.echo(f"\n{colour(f'{number}. {scene.title}', 'bold')}\n{scene.told}\n")
+    command = "illumio-azsql-enforcer --once" + (" --dry-run" if scene.dry_run else "")
+    click.echo(f"\n{colour(f'{number}. {scene.title}', 'bold')}\n{scene.told}\n\n{colour(f'$ {command}', 'cyan')}")
 
 
-def _interesting(report: Report, *, everything: bool) -> Report:
-    """Without the servers about which there is nothing to tell."""
-    told = tuple(server for server in report.servers if everything or server.outcome not in QUIET)
-    return replace(report, servers=told) if told else report
+def _news(report: Report) -> Report:
+    """Without the servers about which there is nothing to tell, and without the notes that the first scene showed."""
+    told = (replace(server, notes=()) for server in report.servers if server.outcome not in QUIET)
+    return replace(report, servers=tuple(told))
 
 
 def _serve(sandbox: Sandbox) -> int:

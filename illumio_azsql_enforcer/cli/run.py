@@ -52,6 +52,8 @@ def _once(words: Words, config: Config, requests: Requests) -> int:
     with closing(make_enforcer(words, config, requests)) as enforcer:
         report = enforcer.cycle()
     Narrator().tell(report)
+    for stale in sorted(set(words.accept) - {server.plan_id for server in report.servers}):
+        log.warning(f"--accept {stale} fits no plan of this cycle: the world has moved, and the guards decide")
     show(report, words.output)
     return exit_code(report, detailed=words.detailed_exitcode)
 
