@@ -8,15 +8,15 @@ import ssl
 import threading
 import zlib
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import requests
+from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
-from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
 from illumio_azsql_enforcer import __version__
@@ -24,6 +24,7 @@ from illumio_azsql_enforcer.clock import Clock
 from illumio_azsql_enforcer.errors import PceInvalidAnswer
 from illumio_azsql_enforcer.model.settings import PceSettings
 from illumio_azsql_enforcer.pce.answer import API, Answer, is_path
+from illumio_azsql_enforcer.pce.connection import DeadlinePassed, Look, pieces, watched_pools
 from illumio_azsql_enforcer.pce.listing import Collection, read_collection
 from illumio_azsql_enforcer.pce.wording import CutAnswer, Failure, Wording
 from illumio_azsql_enforcer.retrying import Again, Deadline, with_retries
@@ -31,7 +32,6 @@ from illumio_azsql_enforcer.secret import Secret
 
 T = TypeVar("T")
 
-CHUNK = 1 << 16  # bytes
 ERROR_BODY = 1 << 16  # bytes read of an answer that is no success
 WINDOW = 60.0  # seconds; the PCE counts requests a minute for each key
 WINDOW_REQUESTS = 450  # of the 500 that it allows
@@ -64,6 +64,23 @@ class _Session(requests.Session):
         return None
 
 
+class _Adapter(HTTPAdapter):
+    """Sends over watched connections, through a proxy too."""
+
+    def __init__(self, look: Look) -> None:
+        self._pools = watched_pools(look)
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed on
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = self._pools
+        return manager
+
+
 class _Pace:
     """Keeps below the PCE's own limit of requests a minute."""
 
@@ -89,7 +106,8 @@ class PceClient:
         self._pace = _Pace()
         self._lock = threading.Lock()
         self._counts: Counter[tuple[str, str]] = Counter()
-        self._session = _new_session(settings)
+        self._until: Deadline | None = None  # of the request under way
+        self._session = _new_session(settings, self._look)
 
     def __repr__(self) -> str:
         return f"PceClient({self._settings.url!r}, org {self._settings.org_id})"
@@ -161,13 +179,16 @@ class PceClient:
         if not is_path(path):
             raise self._wording.unreadable(self.quote(path), "an object whose href is no path of the API")
         self._wait_for_slot(path, deadline)
+        self._until = deadline
         headers = {"Prefer": "respond-async"} if asynchronous else {}
         wanted = (200, 202) if asynchronous else (200,)
         code = "none"
         try:
             with self._send(path, params, headers, deadline) as response:
                 code = str(response.status_code)
-                answer = self._read(response, path, deadline, wanted)
+                answer = self._read(response, path, wanted)
+        except DeadlinePassed:
+            failure = Failure(self._wording.late(path), None)
         except (OSError, HTTPError, HTTPException) as raised:  # of requests, of urllib3 below a stream, of http.client
             failure = self._wording.unreachable(raised)
         else:
@@ -201,24 +222,22 @@ class PceClient:
             verify=_trusted(self._settings.ca_file),
         )
 
-    def _read(self, response: requests.Response, path: str, deadline: Deadline, wanted: tuple[int, ...]) -> Answer:
+    def _read(self, response: requests.Response, path: str, wanted: tuple[int, ...]) -> Answer:
         status = response.status_code
         if status in wanted:
-            return Answer(status, response.headers, self._body(response, path, deadline))
-        return Answer(status, response.headers, _error_body(response, deadline))
+            return Answer(status, response.headers, self._body(response, path))
+        return Answer(status, response.headers, _error_body(response))
 
-    def _body(self, response: requests.Response, path: str, deadline: Deadline) -> bytearray:
-        """The decompressed body; stops at max_response and at the deadline."""
+    def _body(self, response: requests.Response, path: str) -> bytearray:
+        """The decompressed body; stops at max_response."""
         limit = self._settings.max_response
         body = bytearray()
         damaged: PceInvalidAnswer
         try:
-            for piece in _pieces(response, limit):
+            for piece in pieces(response.raw, limit):
                 body += piece
                 if len(body) > limit:
                     raise self._wording.too_large(path)
-                if not deadline.remaining:
-                    raise self._wording.late(path)
         except (zlib.error, EOFError):
             damaged = self._wording.cut(path)
         except NotImplementedError:
@@ -227,14 +246,21 @@ class PceClient:
             return body
         raise damaged
 
+    def _look(self) -> None:
+        """Called before every receive."""
+        if self._until and not self._until.remaining:
+            raise DeadlinePassed
+
     def _count(self, path: str, code: str) -> None:
         endpoint = next((part for part in reversed(path.split("/")) if part in ENDPOINTS), "other")
         with self._lock:
             self._counts[endpoint, code] += 1
 
 
-def _new_session(settings: PceSettings) -> requests.Session:
+def _new_session(settings: PceSettings, look: Look) -> requests.Session:
     session = _Session()
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, _Adapter(look))
     session.auth = _Key(settings.api_key, settings.api_secret)  # set, so that no .netrc is asked
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))  # none: each request stands on its own key
     session.headers.update(
@@ -266,43 +292,13 @@ def _filled(folder: str | None) -> str | None:
     return folder if folder and any(Path(folder).iterdir()) else None
 
 
-def _pieces(response: requests.Response, limit: int) -> Iterator[bytes]:
-    """The decompressed body as it comes in, little by little, at most about `limit` bytes a piece.
-
-    read1 gives what one receive brought: a body that drips cannot hold us past the deadline, and a small body that
-    inflates without end is stopped by `limit`. Raises EOFError (cut), zlib.error, NotImplementedError (encoding).
-    """
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in {"identity", "gzip", "x-gzip", ""}:
-        raise NotImplementedError(encoding)
-    raw = _raw_pieces(response.raw)
-    yield from raw if encoding in {"identity", ""} else _inflated(raw, limit)
-
-
-def _raw_pieces(raw: BaseHTTPResponse) -> Iterator[bytes]:
-    while piece := raw.read1(CHUNK, decode_content=False):
-        yield piece
-
-
-def _inflated(pieces: Iterator[bytes], limit: int) -> Iterator[bytes]:
-    engine = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-    anything = False
-    for piece in pieces:
-        anything = True
-        yield engine.decompress(piece, limit + 1)
-        if engine.unused_data:
-            raise EOFError
-    if anything and not engine.eof:
-        raise EOFError
-
-
-def _error_body(response: requests.Response, deadline: Deadline) -> bytes:
+def _error_body(response: requests.Response) -> bytes:
     """The start of a refusal's body; the status counts even when the body cannot be read."""
     body = b""
     try:
-        for piece in _pieces(response, ERROR_BODY):
+        for piece in pieces(response.raw, ERROR_BODY):
             body += piece
-            if len(body) > ERROR_BODY or not deadline.remaining:
+            if len(body) > ERROR_BODY:
                 break
     except (OSError, HTTPError, HTTPException, zlib.error, EOFError, NotImplementedError):
         return b""

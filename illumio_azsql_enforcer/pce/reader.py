@@ -4,6 +4,7 @@ Collections are separate requests, so the version is read before and after; when
 versioned is read from `sec_policy/active`: a draft is not policy.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -192,12 +193,13 @@ def _collection(
 
 def _check_hrefs(path: str, found: list[T]) -> None:
     """Each object has an href of its own, draft and active forms taken as one."""
-    seen: set[str] = set()
-    for each in found:
-        key = unversioned(each.href)
-        if key in seen or not key.startswith("/"):
-            raise PceInvalidAnswer(f"The PCE sent {path} with {plain(each.href)!r} twice, or without a proper href.")
-        seen.add(key)
+    versioned = "/sec_policy/" in path
+    keys = [unversioned(each.href) if versioned else each.href for each in found]
+    if len(set(keys)) == len(keys) and all(key.startswith("/") for key in keys):
+        return
+    times = Counter(keys)
+    odd = next(key for key in keys if times[key] > 1 or not key.startswith("/"))
+    raise PceInvalidAnswer(f"The PCE sent {path} with {plain(odd)!r} twice, or without a proper href.")
 
 
 def _compare(name: str, read: int, counted: int | None) -> None:

@@ -170,17 +170,24 @@ DRIPS = [
     endless(b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n[", b" "),
     endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
     endless(b"HTTP/1.1 200 OK\r\n\r\n[", b" "),
+    endless(b"", b" "),
+    endless(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x"),
+    endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    endless(b"HTTP/1.1 500 Busy\r\nContent-Length: 60000\r\n\r\n", b" "),
     endless(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"")[:10], EMPTY_BLOCK),
 ]
 
 
-@pytest.mark.parametrize("script", DRIPS, ids=["length", "chunked", "until close", "gzip of nothing"])
-def test_a_body_without_end_ends_at_the_deadline(open_: ExitStack, script: Any) -> None:
+DRIP_NAMES = ["length", "chunked", "until close", "status", "header", "interim", "refusal", "gzip of nothing"]
+
+
+@pytest.mark.parametrize("script", DRIPS, ids=DRIP_NAMES)
+def test_an_answer_without_end_ends_at_the_deadline(open_: ExitStack, script: Any) -> None:
     clock = HurriedClock()
     server = open_.enter_context(serving(script))
     client = client_of(open_, clock, f"http://127.0.0.1:{server.port}", max_response=1 << 40)
     with pytest.raises(SnapshotIncomplete, match=r"not read within pce\.deadline"):
-        client.get(PATH, Deadline.after(clock, 60.0))
+        client.get(PATH, Deadline.after(clock, 10.0))
     assert client.requests_made == 1
 
 
