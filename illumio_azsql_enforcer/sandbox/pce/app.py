@@ -1,10 +1,7 @@
 """The PCE's side of HTTP: credentials, rate limit, routes, and the headers that every answer carries."""
 
 import base64
-import gzip
-import hashlib
 import hmac
-import secrets
 from collections import deque
 from collections.abc import Callable
 from urllib.parse import unquote
@@ -12,14 +9,12 @@ from urllib.parse import unquote
 from illumio_azsql_enforcer.sandbox.pce.behaviour import Behaviour
 from illumio_azsql_enforcer.sandbox.pce.org import PCE_FQDN, Org
 from illumio_azsql_enforcer.sandbox.pce.refusals import Refused
+from illumio_azsql_enforcer.sandbox.pce.replies import NO_SUCH_PAGE, dressed, error, reply, too_many_requests
 from illumio_azsql_enforcer.sandbox.pce.routes import Routes
 from illumio_azsql_enforcer.sandbox.pce.shapes import Json
 from illumio_azsql_enforcer.sandbox.wire import Reply, Request
 
 API = "/api/v2/"
-HTML = {"Content-Type": "text/html; charset=utf-8"}
-NO_SUCH_PAGE = Reply(404, b"<!DOCTYPE html><html><head><title>404</title></head><body>Not Found</body></html>", HTML)
-COMPRESSED_FROM = 1024  # bytes
 
 
 class App:
@@ -34,10 +29,10 @@ class App:
         """The PCE's answer to a request, with its headers."""
         with self._org.lock:
             try:
-                reply = self._answer(request)
+                answer = self._answer(request)
             except Refused as refused:
-                reply = Reply.json(refused.status, refused.errors)
-        return dressed(request, reply)
+                answer = reply(refused.status, refused.errors)
+        return dressed(request, answer)
 
     def _answer(self, request: Request) -> Reply:
         if not request.path.startswith(API):
@@ -46,7 +41,7 @@ class App:
         if parts == ["node_available"]:
             return Reply(200)
         if not self._known(request):
-            return Reply.json(401, [{"token": "authentication_error", "message": "Authentication failed"}])
+            return error(401, "authentication_error", "Authentication failed")
         return self._throttled() or self._global(request, parts) or self._of_org(request, parts)
 
     def _known(self, request: Request) -> bool:
@@ -77,7 +72,7 @@ class App:
             return None
         if request.method != "GET":
             raise Refused(405, "method_not_allowed_error", "Method not allowed")
-        return Reply.json(200, pages[parts[0]]())
+        return reply(200, pages[parts[0]]())
 
     def _of_org(self, request: Request, parts: list[str]) -> Reply:
         if parts[0] != "orgs" or len(parts) < 3 or not parts[1].isdecimal():
@@ -110,24 +105,3 @@ class App:
             "engineering_info": "",
         }
         return {"product_version": shown} if self._behaviour.wrap_product_version else shown
-
-
-def too_many_requests(wait: int | None) -> Reply:
-    """429, with `Retry-After` in seconds or without it."""
-    errors = [{"token": "too_many_requests_error", "message": "Too many requests"}]
-    return Reply.json(429, errors, {} if wait is None else {"Retry-After": str(wait)})
-
-
-def dressed(request: Request, reply: Reply) -> Reply:
-    """The reply with the headers that every answer has, compressed when the client takes it."""
-    headers = {
-        "Cache-Control": "no-store",
-        "X-Request-Id": secrets.token_hex(16),
-        **({"ETag": f'W/"{hashlib.blake2b(reply.body, digest_size=16).hexdigest()}"'} if reply.status == 200 else {}),
-        **({"X-Content-Type-Options": "nosniff"} if reply.body else {}),
-        **reply.headers,
-    }
-    if len(reply.body) < COMPRESSED_FROM or "gzip" not in request.headers.get("accept-encoding", ""):
-        return Reply(reply.status, reply.body, headers)
-    packed = gzip.compress(reply.body, compresslevel=1)
-    return Reply(reply.status, packed, {**headers, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"})

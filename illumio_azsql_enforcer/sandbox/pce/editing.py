@@ -115,6 +115,8 @@ def _check(org: Org, resource: Resource, whole: Json) -> None:
 
 
 def _fill(resource: Resource, made: Json) -> None:
+    if resource.collection == "ip_lists":
+        made["ip_ranges"] = [{"exclusion": False, **one} for one in made["ip_ranges"]]
     if resource.collection == "workloads":
         made["interfaces"] = [{**INTERFACE, "network_detection_mode": "manual", **one} for one in made["interfaces"]]
 

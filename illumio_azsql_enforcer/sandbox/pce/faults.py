@@ -3,8 +3,8 @@
 Example: `pce.faults.add(BAD_GATEWAY, path="*/workloads", times=2)`.
 """
 
-from illumio_azsql_enforcer.sandbox.pce.app import HTML, too_many_requests
 from illumio_azsql_enforcer.sandbox.pce.console import Console
+from illumio_azsql_enforcer.sandbox.pce.replies import HTML, error, reply, too_many_requests
 from illumio_azsql_enforcer.sandbox.wire import Fault, Reply, Request
 
 
@@ -28,13 +28,22 @@ def version_moves(console: Console) -> Fault:
 
 
 BAD_GATEWAY = Fault("bad gateway", reply=Reply(502, b"<html><body><h1>502 Bad Gateway</h1></body></html>", HTML))
-RESTARTING = Fault("restarting", reply=Reply.json(503, [{"error": "Service unavailable"}]))
-UNAUTHORIZED = Fault(
-    "unauthorized", reply=Reply.json(401, [{"token": "authentication_error", "message": "Authentication failed"}])
-)
-FORBIDDEN = Fault("forbidden", reply=Reply.json(403, [{"token": "forbidden_error", "message": "Forbidden"}]))
+RESTARTING = Fault("restarting", reply=reply(503, [{"error": "Service unavailable"}]))
+UNAUTHORIZED = Fault("unauthorized", reply=error(401, "authentication_error", "Authentication failed"))
+FORBIDDEN = Fault("forbidden", reply=error(403, "forbidden_error", "Forbidden"))
 NOT_FOUND = Fault("not found", reply=Reply(404, b"<html><body>Not Found</body></html>", HTML))
 LOGIN_PAGE = Fault("login page", reply=Reply(200, b"<html><body><form>Log in</form></body></html>", HTML))
 CUT = Fault("cut body", truncate=True)
 RESET = Fault("reset", reset=True)
 LOST = Fault("lost answer", effect=True, reset=True)
+BY_NAME = {
+    "bad_gateway": BAD_GATEWAY,
+    "restarting": RESTARTING,
+    "unauthorized": UNAUTHORIZED,
+    "forbidden": FORBIDDEN,
+    "not_found": NOT_FOUND,
+    "login_page": LOGIN_PAGE,
+    "cut": CUT,
+    "reset": RESET,
+    "lost": LOST,
+}

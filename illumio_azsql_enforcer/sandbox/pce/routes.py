@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from illumio_azsql_enforcer.sandbox.pce.analysis import Analysis
 from illumio_azsql_enforcer.sandbox.pce.behaviour import Behaviour
 from illumio_azsql_enforcer.sandbox.pce.bulk import BULK, bulk
 from illumio_azsql_enforcer.sandbox.pce.editing import create, delete, update
@@ -14,6 +15,7 @@ from illumio_azsql_enforcer.sandbox.pce.org import Org, Version
 from illumio_azsql_enforcer.sandbox.pce.provisioning import pending, provision
 from illumio_azsql_enforcer.sandbox.pce.query import limit, select
 from illumio_azsql_enforcer.sandbox.pce.refusals import Refused, invalid, not_found
+from illumio_azsql_enforcer.sandbox.pce.replies import JSON, counts, reply
 from illumio_azsql_enforcer.sandbox.pce.resource import Resource
 from illumio_azsql_enforcer.sandbox.pce.resources import HELD_AS, RESOURCES, RULE_KINDS
 from illumio_azsql_enforcer.sandbox.pce.shapes import REFERENCE, TEXT, Json, JsonValue, array, record
@@ -21,7 +23,6 @@ from illumio_azsql_enforcer.sandbox.pce.views import Views
 from illumio_azsql_enforcer.sandbox.wire import Reply, Request
 
 Verbs = dict[str, Callable[[], Reply]]
-JSON = {"Content-Type": "application/json"}
 PROVISIONING = record(
     {
         "update_description": TEXT,
@@ -30,17 +31,12 @@ PROVISIONING = record(
 )
 
 
-def reply(status: int, value: object, headers: dict[str, str] | None = None) -> Reply:
-    """An answer of compact JSON."""
-    return Reply(status, msgspec.json.encode(value), {**JSON, **(headers or {})})
-
-
 class Routes:
     """The routes of one organization."""
 
     def __init__(self, org: Org, behaviour: Behaviour, views: Views, base_url: Callable[[], str]) -> None:
         self._org, self._behaviour, self._views, self._base_url = org, behaviour, views, base_url
-        self._jobs = Jobs(org, behaviour)
+        self._jobs, self._analysis = Jobs(org, behaviour), Analysis(org, views)
         self._bodies: dict[str, bytes] = {}
         self._bodies_of = -1
 
@@ -97,7 +93,7 @@ class Routes:
         if not self._behaviour.events_permitted:
             raise Refused(403, "forbidden_error", "Forbidden")
         found, total = find_events(self._org.events, request.query)
-        return reply(200, found, _counts(total))
+        return reply(200, found, counts(total))
 
     def _event(self, name: str) -> Reply:
         found = [one for one in self._org.events if one["href"].endswith(f"/{name}")]
@@ -118,9 +114,18 @@ class Routes:
                 verbs = {"GET": lambda: reply(200, self._version(view).described)}
             case [view, "modified_objects"]:
                 verbs = {"GET": lambda: reply(200, self._version(view).modified)}
+            case [view, ("policy_check" | "allow") as question] if self._has_question(question):
+                verbs = {"GET": lambda: self._check(request, view, question)}
             case [view, *rest] if rest:
                 verbs = self._collection(request, rest, view)
         return verbs
+
+    def _has_question(self, question: str) -> bool:
+        return question == "allow" or self._org.release.policy_check
+
+    def _check(self, request: Request, view: str, question: str) -> Reply:
+        matched = self._analysis.check(view, request.query)
+        return reply(200, matched["sec_rules"] if question == "allow" else matched)
 
     def _versions(self) -> Reply:
         return reply(200, [self._org.versions[number].described for number in sorted(self._org.versions, reverse=True)])
@@ -266,7 +271,7 @@ class Routes:
 
     def _totals(self, total: int) -> dict[str, str]:
         said = self._behaviour.total_count(total)
-        return {} if said is None else _counts(said)
+        return {} if said is None else counts(said)
 
     def _accepted(self, request: Request, body: bytes) -> Reply:
         job = self._jobs.accept(request.path.removeprefix("/api/v2"), body)
@@ -295,10 +300,6 @@ class Routes:
         groups = self._org.objects("label_groups", view).values()
         above = [one for one in groups if any(_last(sub["href"]) == _last(href) for sub in one["sub_groups"])]
         return [self._views.show("label_groups", one, view) for one in above]
-
-
-def _counts(total: int) -> dict[str, str]:
-    return {"X-Total-Count": str(total), "X-Matched-Count": str(total)}
 
 
 def _last(href: str) -> str:

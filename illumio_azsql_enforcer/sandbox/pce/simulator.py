@@ -4,15 +4,17 @@ from types import TracebackType
 from typing import Self
 
 from illumio_azsql_enforcer.clock import Clock, SystemClock
-from illumio_azsql_enforcer.sandbox.pce.app import App, dressed
+from illumio_azsql_enforcer.sandbox.pce.app import App
 from illumio_azsql_enforcer.sandbox.pce.behaviour import Behaviour
 from illumio_azsql_enforcer.sandbox.pce.console import Console
+from illumio_azsql_enforcer.sandbox.pce.control import Control
 from illumio_azsql_enforcer.sandbox.pce.org import Org
 from illumio_azsql_enforcer.sandbox.pce.release import Release
+from illumio_azsql_enforcer.sandbox.pce.replies import dressed
 from illumio_azsql_enforcer.sandbox.pce.routes import Routes
 from illumio_azsql_enforcer.sandbox.pce.seed import seed
 from illumio_azsql_enforcer.sandbox.pce.views import Views
-from illumio_azsql_enforcer.sandbox.wire import Faults, Request, WireServer
+from illumio_azsql_enforcer.sandbox.wire import CONTROL, Faults, Reply, Request, WireServer
 
 API_KEY = "api_1a2b3c4d5e6f70819"
 API_SECRET = "4b0b5f6d7c8e9a0b1c2d3e4f5a6b7c8d9e0f1a2b3c4d5e6f7a8b9c0d1e2f3a4b"  # noqa: S105 - of the sandbox alone
@@ -46,8 +48,9 @@ class PceSimulator:
         views = Views(self._org)
         self.console = Console(self._org, views)
         routes = Routes(self._org, self.behaviour, views, lambda: self.url)
-        app = App(self._org, self.behaviour, routes, (api_key, api_secret))
-        self._server = WireServer(app.answer, name="pce", clock=clock, latency=latency, dress=dressed, port=port)
+        self._app = App(self._org, self.behaviour, routes, (api_key, api_secret))
+        self._server = WireServer(self._answer, name="pce", clock=clock, latency=latency, dress=dressed, port=port)
+        self._control = Control(self.console, self.behaviour, self.faults, self.journal)
 
     @property
     def url(self) -> str:
@@ -63,6 +66,9 @@ class PceSimulator:
     def faults(self) -> Faults:
         """What goes wrong, once or for as long as planned."""
         return self._server.faults
+
+    def _answer(self, request: Request) -> Reply:
+        return (self._control if request.path.startswith(CONTROL) else self._app).answer(request)
 
     def start(self) -> Self:
         """Listen. Raises OSError when the port is taken."""

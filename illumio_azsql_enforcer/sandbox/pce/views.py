@@ -18,10 +18,10 @@ class Views:
     def show(self, collection: str, stored: Json, view: str | None, representation: str = "") -> Json:
         """The object as an answer holds it."""
         if stored["href"] in self.org.verbatim:
-            return dict(_in_view(stored, view))
+            return dict(in_view(stored, view))
         if collection == "workloads":
             return self._workload(stored, with_values=self.release.label_values or bool(representation))
-        shown: Json = _in_view(stored, view)
+        shown: Json = in_view(stored, view)
         if collection == "rule_sets":
             self._rule_set(shown, representation == NAMES)
         elif collection in ("label_groups", "virtual_services"):
@@ -29,12 +29,12 @@ class Views:
         elif collection == "services" and view != "draft":
             del shown["update_type"]
         elif collection == "service_bindings":
-            shown["bound_service"] = shown["virtual_service"] = _in_view(stored["virtual_service"], "active")
+            shown["bound_service"] = shown["virtual_service"] = in_view(stored["virtual_service"], "active")
         return {**shown, "caps": ["write", "provision"]} if view else shown
 
     def rule(self, kind: str, stored: Json, view: str) -> Json:
         """One rule as an answer holds it."""
-        shown: Json = _in_view(stored, view)
+        shown: Json = in_view(stored, view)
         if stored["href"] not in self.org.verbatim:
             self._rule(shown, names=False, exclusion=self._exclusion(kind))
         return shown
@@ -48,7 +48,9 @@ class Views:
         labels = [self._label(one) if with_values else one for one in stored["labels"]]
         mode = {"mode": OLD_MODES[stored["enforcement_mode"]], "log_traffic": False}
         agent = {**(stored.get("agent") or {}), "config": {**mode, "security_policy_update_mode": "adaptive"}}
-        shown = {**stored, "labels": labels, "agent": agent, "caps": ["write"]}
+        report = {"uptime_seconds": 86400, "created_at": stored["created_at"], "open_service_ports": []}
+        services = report if stored["managed"] else {}
+        shown = {**stored, "labels": labels, "services": services, "agent": agent, "caps": ["write"]}
         if not self.release.exclusions:
             del shown["managed"]
         if not self.release.modern_agents:
@@ -88,6 +90,8 @@ class Views:
     def _rule(self, rule: Json, *, names: bool, exclusion: bool) -> None:
         for side in ("providers", "consumers"):
             self._items(rule[side], names=names, exclusion=exclusion)
+        if "override" in rule:
+            rule["caps"] = ["write", "provision"]
         hidden = () if self.release.inline_deny_rules else SINCE_26
         for name in (*hidden, *(() if self.release.label_values else ("network_type",))):
             rule.pop(name, None)
@@ -112,13 +116,13 @@ class Views:
                 item[kind]["name"] = self._name(collection, item[kind]["href"])
 
 
-def _in_view(value: JsonValue, view: str | None) -> JsonValue:
+def in_view(value: JsonValue, view: str | None) -> JsonValue:
     """A copy whose hrefs of versioned objects are those of the view."""
     if isinstance(value, list):
-        return [_in_view(one, view) for one in value]
+        return [in_view(one, view) for one in value]
     if not isinstance(value, dict):
         return value
-    copied = {key: _in_view(one, view) for key, one in value.items()}
+    copied = {key: in_view(one, view) for key, one in value.items()}
     href = copied.get("href")
     if view not in (None, "draft") and isinstance(href, str):
         copied["href"] = href.replace("/sec_policy/draft/", f"/sec_policy/{view}/", 1)
