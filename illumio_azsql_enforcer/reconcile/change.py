@@ -21,6 +21,11 @@ class Change:
     left: tuple[FirewallRule, ...] = ()  # ours and superfluous, but the mode keeps them; they are in staying too
 
     @property
+    def busy(self) -> bool:
+        """Whether anything has to be written."""
+        return bool(self.put_right or self.missing or self.going)
+
+    @property
     def live_count(self) -> int:
         """Rules on the server before."""
         return len(self.staying) + len(self.put_right) + len(self.going)
@@ -98,7 +103,11 @@ def _in_sync(live: Sequence[LiveRule], wanted: frozenset[Range], ownership: Owne
     for rule in live:
         if rule.owned and rule.rule.range in wanted:
             holders[rule.rule.range].append(rule)
-    return {held: min(rules, key=lambda rule: _rank(rule, ownership)) for held, rules in holders.items()}
+    return {held: _the_one(rules, ownership) for held, rules in holders.items()}
+
+
+def _the_one(rules: Sequence[LiveRule], ownership: Ownership) -> LiveRule:
+    return rules[0] if len(rules) == 1 else min(rules, key=lambda rule: _rank(rule, ownership))
 
 
 def _rank(rule: LiveRule, ownership: Ownership) -> tuple[bool, bool, int, str]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from illumio_azsql_enforcer.reconcile.board import Board, Move, Problem
 from illumio_azsql_enforcer.reconcile.change import Change, taken_apart
+from illumio_azsql_enforcer.reconcile.search import gapless
 from illumio_azsql_enforcer.reconcile.shortage import interleave
 
 Stages = tuple[tuple[Move, ...], ...]  # a stage is a phase, or several
@@ -31,18 +32,24 @@ class Ordered:
 def ordered(change: Change, max_rules: int) -> Ordered:
     """The moves of a change that fits (`change.final_count` within the limit, or nothing to add)."""
     problem = Problem.of(change, max_rules)
+    if not change.busy:
+        return Ordered(problem, ())
     while tangled := _tangled(problem):
         problem = Problem.of(taken_apart(problem.change, [problem.change.put_right[tangled[0]]]), max_rules)
     if len(problem.missing) <= max(0, problem.free):
         return Ordered(problem, _adds_first(problem))
     waiting = [problem.change.put_right[rule] for rule, comes in problem.put_right if _waits(problem, rule, comes)]
     problem = Problem.of(taken_apart(problem.change, waiting), max_rules)
-    return Ordered(problem, (interleave(problem),))
+    moves = interleave(problem)
+    if any(move.drops for move in moves):
+        moves = gapless(problem) or moves
+    return Ordered(problem, (moves,))
 
 
 def ordered_without_limit(change: Change) -> Ordered:
     """The moves of a change that does not fit: first the deletes that only revoke, which may be done all the same."""
-    problem = Problem.of(taken_apart(change, change.put_right), change.live_count + len(change.missing))
+    apart = taken_apart(change, change.put_right)
+    problem = Problem.of(apart, apart.live_count + len(apart.missing))
     board = Board.of(problem)
     board.prune(reserve=0)
     revoking = tuple(board.moves)

@@ -47,8 +47,7 @@ def make_plan(
     acting = Mode.SYNC if mode is Mode.OBSERVE else mode
     change = change_of(rules, [one.range for one in wanted], acting, settings)
     deletable = [rule for rule in rules if may_delete(rule, acting, settings)]
-    busy = bool(change.put_right or change.missing or change.going)
-    refusals = judged(Case(change, wanted, deletable, max_rules, settings.guards)) if busy else ()
+    refusals = judged(Case(change, wanted, deletable, max_rules, settings.guards)) if change.busy else ()
     fits = all(refusal.guard != MAX_RULES for refusal in refusals)
     made = steps_of(ordered(change, max_rules) if fits else ordered_without_limit(change), ownership)
     return Plan(

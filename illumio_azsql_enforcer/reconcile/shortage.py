@@ -33,7 +33,8 @@ class _Search:
         self._replacements = min(self._replacements, len(board.missing))
         if self._restore() or board.prune(reserve=self._replacements) or self._finish():
             return
-        if self._narrow() or self._carry():
+        ours = board.problem.ours
+        if (all(ours[rule] for rule in board.active) and self._narrow()) or self._carry() or self._narrow():
             return
         choice = self._cheapest()
         if choice is not None:
@@ -82,7 +83,7 @@ class _Search:
 
     def _most_awaited(self) -> int:
         board = self._board
-        blocked = [(len(blockers), board.problem.ours[rule], min(blockers)) for rule, blockers in self._blocked()]
+        blocked = [(board.problem.ours[rule], len(blockers), min(blockers)) for rule, blockers in self._blocked()]
         return min(blocked)[2] if blocked else min(board.missing)
 
     def _blocked(self) -> list[tuple[int, set[int]]]:

@@ -128,14 +128,16 @@ class Promises:
 
     old: RangeSet
     new: RangeSet
-    most: int  # rules
+    most: int  # rules, ever
+    limit: int  # rules, after an add
     gap: RangeSet = field(default_factory=RangeSet)
 
     @classmethod
     def of(cls, plan: Plan, max_rules: int) -> "Promises":
         before = [one.rule for one in plan.live]
         after = final_rules(before, plan.steps)
-        return cls(admitted(before), admitted(after), max(max_rules, len(before)), RangeSet(plan.gap))
+        most = max(max_rules, len(before))
+        return cls(admitted(before), admitted(after), most, max_rules, RangeSet(plan.gap))
 
     def check(self, rules: Sequence[FirewallRule]) -> None:
         """Raises AssertionError, naming the promise."""
