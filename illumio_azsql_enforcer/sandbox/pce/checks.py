@@ -145,13 +145,13 @@ def _label_group(org: Org, whole: Json) -> Iterator[str]:
 
 
 def _workload(org: Org, whole: Json) -> Iterator[str]:
-    if not (whole["name"] or whole["hostname"]):
+    if not (whole.get("name") or whole.get("hostname")):
         yield "The property '#/' did not contain a required property of 'name' or 'hostname'"
     yield from _one_label_a_type(org, whole)
 
 
 def _one_label_a_type(org: Org, whole: Json) -> Iterator[str]:
-    keys = [org.live["labels"][_id(one)]["key"] for one in whole["labels"]]
+    keys = [org.live["labels"].get(_id(one), one).get("key") for one in whole.get("labels") or []]
     if len(keys) != len(set(keys)):
         yield "The property '#/labels' holds more than one label of a type"
 

@@ -116,9 +116,11 @@ def _check(org: Org, resource: Resource, whole: Json) -> None:
 
 def _fill(resource: Resource, made: Json) -> None:
     if resource.collection == "ip_lists":
-        made["ip_ranges"] = [{"exclusion": False, **one} for one in made["ip_ranges"]]
+        made["ip_ranges"] = [{"exclusion": False, **one} for one in made.get("ip_ranges") or []]
     if resource.collection == "workloads":
-        made["interfaces"] = [{**INTERFACE, "network_detection_mode": "manual", **one} for one in made["interfaces"]]
+        made["interfaces"] = [
+            {**INTERFACE, "network_detection_mode": "manual", **one} for one in made.get("interfaces") or []
+        ]
 
 
 def _touched(org: Org, place: Place, stored: Json) -> None:

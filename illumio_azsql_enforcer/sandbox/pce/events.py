@@ -78,7 +78,7 @@ def _canonical(org: Org, resource: Resource, subject: Json) -> Json:
         if name in subject:
             shown[name] = subject[name]
     if resource.noun == "workload":
-        shown["labels"] = [_label(org, one["href"]) for one in subject["labels"]]
+        shown["labels"] = [_label(org, one["href"]) for one in subject.get("labels") or []]
     return shown
 
 

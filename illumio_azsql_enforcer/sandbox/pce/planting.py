@@ -10,6 +10,8 @@ from illumio_azsql_enforcer.sandbox.pce.org import Org, Version
 from illumio_azsql_enforcer.sandbox.pce.resources import HELD_AS, RESOURCES
 from illumio_azsql_enforcer.sandbox.pce.shapes import Json, JsonValue
 
+HEAVY = ("workloads", "labels")  # large, and without references to versioned objects: kept as they are
+
 
 def plant(org: Org, objects: Mapping[str, Iterable[Json]]) -> int:
     """Add objects, each with its own href (any view), or replace those that have it; returns the new policy version.
@@ -20,7 +22,7 @@ def plant(org: Org, objects: Mapping[str, Iterable[Json]]) -> int:
     modified: dict[str, list[Json]] = {}
     held = {name: dict(one) for name, one in org.active.objects.items()}
     for collection, many in objects.items():
-        kept = {_id(one): _drafted(one) for one in many}
+        kept = {_id(one): _drafted(one) if collection not in HEAVY else one for one in many}
         org.verbatim.update(one["href"] for one in kept.values())
         org.skip_ids(collection, kept)
         if RESOURCES[collection].versioned:

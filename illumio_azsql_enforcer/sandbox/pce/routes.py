@@ -29,6 +29,7 @@ PROVISIONING = record(
         "change_subset": record({name: array(REFERENCE) for name, one in RESOURCES.items() if one.versioned}),
     }
 )
+SETTLED = ("rule_sets", "ip_lists", "services")  # what is shown of them in a version never changes
 
 
 class Routes:
@@ -37,8 +38,7 @@ class Routes:
     def __init__(self, org: Org, behaviour: Behaviour, views: Views, base_url: Callable[[], str]) -> None:
         self._org, self._behaviour, self._views, self._base_url = org, behaviour, views, base_url
         self._jobs, self._analysis = Jobs(org, behaviour), Analysis(org, views)
-        self._bodies: dict[str, bytes] = {}
-        self._bodies_of = -1
+        self._bodies: dict[str, tuple[int, bytes]] = {}  # request target -> what it depends on, body
 
     def answer(self, request: Request, parts: list[str]) -> Reply | None:
         """The answer, or None for a path that this release does not have. Raises Refused."""
@@ -93,6 +93,8 @@ class Routes:
         if not self._behaviour.events_permitted:
             raise Refused(403, "forbidden_error", "Forbidden")
         found, total = find_events(self._org.events, request.query)
+        if request.headers.get("prefer") == "respond-async":
+            return self._accepted(request, msgspec.json.encode(found))
         return reply(200, found, counts(total))
 
     def _event(self, name: str) -> Reply:
@@ -251,14 +253,14 @@ class Routes:
 
     def _whole(self, request: Request, resource: Resource, found: Iterable[Json], view: str | None) -> bytes:
         """The body with everything that was found; kept until something changes, since large ones cost time."""
-        if self._bodies_of != self._org.revision:
-            self._bodies, self._bodies_of = {}, self._org.revision
         key = f"{request.target} {self._behaviour.inline_deny_rules}"
-        if key not in self._bodies:
-            representation = request.query.get("representation", "")
+        representation = request.query.get("representation", "")
+        settled = view == "active" and resource.collection in SETTLED and not representation
+        state = -self._org.active.number if settled else self._org.revision
+        if self._bodies.get(key, (0, b""))[0] != state:
             shown = [self._views.show(resource.collection, one, view, representation) for one in found]
-            self._bodies[key] = msgspec.json.encode(shown)
-        return self._bodies[key]
+            self._bodies[key] = (state, msgspec.json.encode(shown))
+        return self._bodies[key][1]
 
     def _counted(self, request: Request, shown: list[Json]) -> Reply:
         return reply(200, shown[: self._cap(request)], self._totals(len(shown)))

@@ -18,7 +18,7 @@ class Views:
     def show(self, collection: str, stored: Json, view: str | None, representation: str = "") -> Json:
         """The object as an answer holds it."""
         if stored["href"] in self.org.verbatim:
-            return dict(in_view(stored, view))
+            return dict(in_view(stored, view)) if view else stored
         if collection == "workloads":
             return self._workload(stored, with_values=self.release.label_values or bool(representation))
         shown: Json = in_view(stored, view)
