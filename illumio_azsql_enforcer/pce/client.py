@@ -11,12 +11,16 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from http.cookiejar import DefaultCookiePolicy
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import requests
+import structlog
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
+from requests.utils import get_environ_proxies, select_proxy
 from urllib3.exceptions import HTTPError
 
 from illumio_azsql_enforcer import __version__
@@ -31,6 +35,7 @@ from illumio_azsql_enforcer.retrying import Again, Deadline, with_retries
 from illumio_azsql_enforcer.secret import Secret
 
 T = TypeVar("T")
+_log = structlog.get_logger(__name__)
 
 ERROR_BODY = 1 << 16  # bytes read of an answer that is no success
 WINDOW = 60.0  # seconds; the PCE counts requests a minute for each key
@@ -197,6 +202,8 @@ class PceClient:
             failure = self._wording.refused(path, answer, self._clock, tried)
         finally:
             self._count(path, code)
+        if failure.again:
+            _log.info("pce_request_failed", path=path, attempt=tried + 1, reason=str(failure))
         raise failure
 
     def _wait_for_slot(self, path: str, deadline: Deadline) -> None:
@@ -217,6 +224,7 @@ class PceClient:
             headers=headers,
             timeout=(patience, patience),
             allow_redirects=False,
+            proxies=_proxies(self._settings.url),
             stream=True,
             # Given with each request, since requests lets REQUESTS_CA_BUNDLE win over what the session says.
             verify=_trusted(self._settings.ca_file),
@@ -286,6 +294,20 @@ def _trusted(ca_file: Path | None) -> str | bool:
     named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
     system = ssl.get_default_verify_paths()
     return named or system.cafile or _filled(system.capath) or True  # True: the bundle that requests brings along
+
+
+def _proxies(url: str) -> dict[str, str]:
+    """What overrules the proxies of the environment: a key in clear text (plain http) stays on this machine."""
+    proxy = select_proxy(url, get_environ_proxies(url))
+    leaves = proxy and url.startswith("http://") and not _is_loopback(urlsplit(proxy).hostname)
+    return {"http": ""} if leaves else {}
+
+
+def _is_loopback(host: str | None) -> bool:
+    try:
+        return host == "localhost" or ip_address(host or "").is_loopback
+    except ValueError:
+        return False
 
 
 def _filled(folder: str | None) -> str | None:

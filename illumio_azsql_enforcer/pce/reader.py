@@ -128,11 +128,11 @@ def read_policy_objects(
 def read_membership(client: PceClient, *, org_id: int, deadline: Deadline) -> Membership:
     """Labels, workloads and service bindings as they are now. Raises PceError."""
     root = f"/orgs/{org_id}"
-    return Membership(
-        labels=_collection(client, f"{root}/labels", Label, deadline),
-        service_bindings=_collection(client, f"{root}/service_bindings", ServiceBinding, deadline, optional=True),
-        workloads=_collection(client, f"{root}/workloads", Workload, deadline),
-    )
+    # What refers comes before what it refers to: something new in between is then never a reference to nothing.
+    bindings = _collection(client, f"{root}/service_bindings", ServiceBinding, deadline, optional=True)
+    workloads = _collection(client, f"{root}/workloads", Workload, deadline)
+    labels = _collection(client, f"{root}/labels", Label, deadline)
+    return Membership(labels=labels, workloads=workloads, service_bindings=bindings)
 
 
 def snapshot_of(release: Release, policy: PolicyObjects, members: Membership) -> Snapshot:

@@ -45,6 +45,8 @@ def test_quiet_read_costs_eleven_requests(read: Read, pce: FakePce, client: PceC
     assert [each.name for each in snapshot.rule_sets] == ["set 40"]
     assert client.requests_made == len(pce.asked) == 11
     assert not any("draft" in path for path in pce.paths)
+    assert pce.paths.index("/orgs/7/service_bindings") < pce.paths.index("/orgs/7/workloads")
+    assert pce.paths.index("/orgs/7/workloads") < pce.paths.index("/orgs/7/labels")
 
 
 @pytest.mark.parametrize(

@@ -320,6 +320,13 @@ def test_ca_file_wins_over_the_environment(
         labels(client_of(open_, VirtualClock(), url, ca_file=other.file), deadline)
 
 
+def test_without_a_ca_file_the_system_is_trusted(
+    open_: ExitStack, deadline: Deadline, authority: Authority, secure: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))  # where OpenSSL looks for the system's certificates
+    assert labels(client_of(open_, VirtualClock(), f"https://127.0.0.1:{secure.port}"), deadline) == ["db"]
+
+
 def test_an_unknown_issuer_is_refused_and_ca_file_named(
     open_: ExitStack, clock: VirtualClock, deadline: Deadline, secure: Loopback
 ) -> None:
@@ -403,6 +410,14 @@ def test_a_proxy_that_refuses_is_blamed(
     with pytest.raises(PceUnreachable, match="the proxy named in the environment") as caught:
         client_of(open_, clock, "https://127.0.0.1:9").get(PATH, deadline)
     assert "proxy-pass" not in str(caught.value)
+
+
+def test_a_key_in_clear_text_does_not_leave_the_machine_by_a_proxy(
+    ask: Ask, deadline: Deadline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://proxy.example.com:3128")
+    assert labels(ask(sends(reply(LABELS))), deadline) == ["db"]
 
 
 def test_no_proxy_is_kept(ask: Ask, deadline: Deadline, monkeypatch: pytest.MonkeyPatch) -> None:
