@@ -8,7 +8,7 @@ from illumio_azsql_enforcer.sandbox.pce.events import Origin
 from illumio_azsql_enforcer.sandbox.pce.org import Org
 from illumio_azsql_enforcer.sandbox.pce.planting import plant
 from illumio_azsql_enforcer.sandbox.pce.policy_kinds import DENY_RULES, SEC_RULES
-from illumio_azsql_enforcer.sandbox.pce.provisioning import provision
+from illumio_azsql_enforcer.sandbox.pce.provisioning import provision, provision_nothing
 from illumio_azsql_enforcer.sandbox.pce.resource import Resource
 from illumio_azsql_enforcer.sandbox.pce.resources import RESOURCES
 from illumio_azsql_enforcer.sandbox.pce.shapes import Json, JsonValue
@@ -86,11 +86,9 @@ class Console:
             return self._org.active.number
 
     def move_version(self) -> int:
-        """Provision a change without meaning (a description), so that the policy version moves; returns it."""
+        """Somebody provisions something without meaning: the policy version moves; returns it."""
         with self._org.lock:
-            default = self.find("rule_sets", name="Default")[0]
-            self.update(default["href"], description=f"Touched at {self._org.stamp()}, version {self.version}")
-            return self.provision("Touch", [default["href"]])
+            return provision_nothing(self._org, Origin(f"/api/v2/orgs/{self._org.org_id}/sec_policy", "POST")).number
 
     def plant(self, objects: Mapping[str, Iterable[Json]]) -> int:
         """Put whole objects in, unchecked and answered as they are, as the next policy version; see `planting`."""

@@ -18,7 +18,7 @@ INTERFACE: Json = {
     "default_gateway_address": None,
     "link_state": None,
     "network": None,
-    "network_detection_mode": None,
+    "network_detection_mode": "manual",
     "friendly_name": None,
     "loopback": False,
 }
@@ -118,9 +118,7 @@ def _fill(resource: Resource, made: Json) -> None:
     if resource.collection == "ip_lists":
         made["ip_ranges"] = [{"exclusion": False, **one} for one in made.get("ip_ranges") or []]
     if resource.collection == "workloads":
-        made["interfaces"] = [
-            {**INTERFACE, "network_detection_mode": "manual", **one} for one in made.get("interfaces") or []
-        ]
+        made["interfaces"] = [{**INTERFACE, **one} for one in made.get("interfaces") or []]
 
 
 def _touched(org: Org, place: Place, stored: Json) -> None:

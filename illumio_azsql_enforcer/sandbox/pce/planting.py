@@ -22,7 +22,7 @@ def plant(org: Org, objects: Mapping[str, Iterable[Json]]) -> int:
     modified: dict[str, list[Json]] = {}
     held = {name: dict(one) for name, one in org.active.objects.items()}
     for collection, many in objects.items():
-        kept = {_id(one): _drafted(one) if collection not in HEAVY else one for one in many}
+        kept = {_id(one): _drafted(one) if collection not in HEAVY else dict(one) for one in many}
         org.verbatim.update(one["href"] for one in kept.values())
         org.skip_ids(collection, kept)
         if RESOURCES[collection].versioned:

@@ -35,7 +35,15 @@ def provision(org: Org, message: str, hrefs: Iterable[str] | None, origin: Origi
     for collection, one in chosen:
         modified.setdefault(collection, []).append(_summary(one))
     _settle_draft(org, objects, chosen)
-    version = org.add_version(message, objects, modified)
+    return _made(org, org.add_version(message, objects, modified), origin)
+
+
+def provision_nothing(org: Org, origin: Origin) -> Version:
+    """A new policy version with the same objects."""
+    return _made(org, org.add_version("", org.active.objects, {}), origin)
+
+
+def _made(org: Org, version: Version, origin: Origin) -> Version:
     record(org, "sec_policy.create", [_change(org, version)], origin, 201)
     return version
 
