@@ -20,6 +20,8 @@ simulator: the client sees a 500 and `stop` raises it. Several servers may share
 Pass `tls=` a server-side `ssl.SSLContext` for https. `stop` ends every open connection and waits for its thread.
 """
 
+import os
+import selectors
 import socket
 import ssl
 import struct
@@ -96,9 +98,7 @@ class WireServer:
     def start(self) -> Self:
         """Listen. Raises OSError when the port is taken."""
         self._listener = _Listener(self, self._port)
-        self._thread = threading.Thread(
-            target=self._listener.serve_forever, args=(0.02,), name=f"sandbox-{self.name}", daemon=True
-        )
+        self._thread = threading.Thread(target=self._listener.listen, name=f"sandbox-{self.name}", daemon=True)
         self._thread.start()
         return self
 
@@ -107,10 +107,10 @@ class WireServer:
         self._stopping.set()
         listener, self._listener = self._listener, None
         if listener is not None and self._thread is not None:
-            listener.shutdown()
+            listener.wake()
+            self._thread.join()
             listener.server_close()
             listener.drop_connections()
-            self._thread.join()
         if self.failures:
             raise self.failures.pop(0)
 
@@ -160,14 +160,31 @@ class WireServer:
 class _Listener(ThreadingHTTPServer):
     """Accepts connections; knows the open ones, so that all of them can be ended."""
 
-    daemon_threads = True
     request_queue_size = 256
+    timeout = 0.0  # of handle_request: `listen` does the waiting
 
     def __init__(self, wire: WireServer, port: int) -> None:
         self.wire = wire
         self._open: dict[threading.Thread, socket.socket] = {}
         self._open_lock = threading.Lock()
+        self._asleep, self._alarm = os.pipe()
         super().__init__(("127.0.0.1", port), _Handler)
+
+    def listen(self) -> None:
+        """Accept connections until `wake` is called. Unlike `serve_forever` it never polls."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.socket, selectors.EVENT_READ)
+            selector.register(self._asleep, selectors.EVENT_READ)
+            while all(key.fileobj is self.socket for key, _ in selector.select()):
+                self.handle_request()
+
+    def wake(self) -> None:
+        os.write(self._alarm, b"!")
+
+    def server_close(self) -> None:
+        super().server_close()
+        os.close(self._asleep)
+        os.close(self._alarm)
 
     def server_bind(self) -> None:
         TCPServer.server_bind(self)  # HTTPServer's own would look the host name up

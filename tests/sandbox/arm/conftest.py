@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,8 +81,8 @@ class Raw:
         response = self.session.send(prepared, timeout=5, allow_redirects=False)
         return Answer(response.status_code, response.headers, response.text)
 
-    def put(self, name: str, start: Any = "192.0.2.1", end: Any = "192.0.2.9", **more: Any) -> Answer:
-        return self("PUT", f"{RULES}/{name}", {"properties": {"startIpAddress": start, "endIpAddress": end}, **more})
+    def put(self, segment: str, start: Any = "192.0.2.1", end: Any = "192.0.2.9", **more: Any) -> Answer:
+        return self("PUT", f"{RULES}/{segment}", {"properties": {"startIpAddress": start, "endIpAddress": end}, **more})
 
 
 class FixedCredential:
@@ -95,6 +96,15 @@ class FixedCredential:
         return AccessToken(text, 4102444800)
 
 
+@contextmanager
+def sandbox(clock: VirtualClock, *, tls: bool = False) -> Iterator[ArmSimulator]:
+    """A simulated Azure with a subscription and a server in it. Tokens live long, since tests let time pass."""
+    with ArmSimulator(clock=clock, tls=tls, token_lifetime=7200) as simulator:
+        simulator.state.add_subscription(SUBSCRIPTION)
+        simulator.state.add_server("orders-sql", subscription=SUBSCRIPTION, resource_group="data")
+        yield simulator
+
+
 @pytest.fixture
 def clock() -> VirtualClock:
     return VirtualClock()
@@ -103,9 +113,7 @@ def clock() -> VirtualClock:
 @pytest.fixture
 def azure(clock: VirtualClock, request: pytest.FixtureRequest) -> Iterator[ArmSimulator]:
     """Over http; with `parametrize("azure", ["https"], indirect=True)` over https."""
-    with ArmSimulator(clock=clock, tls=getattr(request, "param", "http") == "https") as simulator:
-        simulator.state.add_subscription(SUBSCRIPTION)
-        simulator.state.add_server("orders-sql", subscription=SUBSCRIPTION, resource_group="data")
+    with sandbox(clock, tls=getattr(request, "param", "http") == "https") as simulator:
         yield simulator
 
 

@@ -80,8 +80,8 @@ def test_the_answer_of_imds_spells_numbers_as_text(azure: ArmSimulator) -> None:
         f"{azure.tokens_url}{IMDS}?api-version=2018-02-01&{RESOURCE}", headers={"Metadata": "true"}, timeout=5
     )
     body = answer.json()
-    expires = int(azure.clock.now().timestamp()) + 3600
-    assert (body["expires_in"], body["expires_on"], body["token_type"]) == ("3600", str(expires), "Bearer")
+    expires = int(azure.clock.now().timestamp()) + 7200
+    assert (body["expires_in"], body["expires_on"], body["token_type"]) == ("7200", str(expires), "Bearer")
     assert body["resource"] == "https://management.azure.com"
 
 
@@ -232,7 +232,7 @@ def served(raw: Raw) -> Raw:
 
 
 def test_a_token_expires_on_the_simulators_clock(served: Raw, clock: VirtualClock) -> None:
-    clock.advance(3601)
+    clock.advance(7201)
     refused = served("GET", f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Sql/servers")
     assert (refused.status, refused.code) == (401, "ExpiredAuthenticationToken")
     assert 'error="invalid_token"' in refused.headers["WWW-Authenticate"]
