@@ -20,19 +20,19 @@ class Steps:
 
 
 def steps_of(order: Ordered, ownership: Ownership) -> Steps:
-    """The steps of an order of moves."""
+    """The steps of an order of moves; those of one phase, which may be done in any order, by range."""
     problem = order.problem
     moves = [move for stage in order.stages for move in stage]
     phases = _phases(order)
     names = _names(problem, moves, ownership)
-    needs = _needs(problem, moves, names)
+    needs = _needs(problem, moves, names, phases)
     writer = _Words(problem)
     steps = tuple(
         writer.step(move, name, phase, need)
         for move, name, phase, need in zip(moves, names, phases, needs, strict=True)
     )
     dropped = RangeSet(problem.ground.pieces[piece] for move in moves for piece in move.drops)
-    return Steps(steps, tuple(dropped))
+    return Steps(tuple(sorted(steps, key=lambda step: (step.phase, step.range, step.name))), tuple(dropped))
 
 
 def _rules_to_go(problem: Problem) -> tuple[LiveRule, ...]:
@@ -64,16 +64,20 @@ def _coming(problem: Problem, move: Move) -> Range:
 # --- what each step needs
 
 
-def _needs(problem: Problem, moves: list[Move], names: list[str]) -> list[frozenset[str]]:
-    """For each move the names of the earlier ones that it relies on: for the cover of what goes, for a slot to come."""
+def _needs(problem: Problem, moves: list[Move], names: list[str], phases: list[int]) -> list[frozenset[str]]:
+    """For each move the names of those of earlier phases that it relies on: cover of what goes, a slot to come into.
+
+    One of the same phase is not relied on: there is other cover, else the phase would not have borne both.
+    """
     placed: dict[int, str] = {}  # wanted range -> name of the step that put it
-    slots = _Slots.of(problem.free)
+    phase_of = dict(zip(names, phases, strict=True))
+    slots = _Slots(problem.free)
     needs = []
     for move, name in zip(moves, names, strict=True):
         if move.goes is None:
             needs.append(slots.take())
         else:
-            needs.append(_cover(problem, move, placed))
+            needs.append(frozenset(n for n in _cover(problem, move, placed) if phase_of[n] < phase_of[name]))
             if move.comes is None:
                 slots.give(name)
         if move.comes is not None:
@@ -95,10 +99,6 @@ class _Slots:
     free: int
     debt: set[str] = field(default_factory=set)  # deletes that only bring the server back to the limit
     given: deque[str] = field(default_factory=deque)
-
-    @classmethod
-    def of(cls, free: int) -> "_Slots":
-        return cls(free)
 
     def give(self, name: str) -> None:
         if self.free < 0:

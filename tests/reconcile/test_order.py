@@ -52,6 +52,8 @@ def _check_prefixes(plan: Plan, promises: Promises) -> None:
 def _check_phases(plan: Plan, promises: Promises) -> None:
     """Within a phase: any subset in any order, when the phases before are done."""
     start = [one.rule for one in plan.live]
+    phase_of = {step.name: step.phase for step in plan.steps}
+    assert all(phase_of[need] < step.phase for step in plan.steps for need in step.needs)
     for phase in sorted({step.phase for step in plan.steps}):
         steps = [step for step in plan.steps if step.phase == phase]
         for subset in _subsets(steps):
