@@ -50,8 +50,7 @@ class Slot:
         if not isinstance(self.node, document.Sequence):
             raise self.wrong("a list is wanted; write it as [one, two], or one `- item` a line")
         return [
-            replace(self, node=item, key=f"{self.key}[{at}]", line=max(self.line, item.line))
-            for at, item in enumerate(self.node.items)
+            replace(self, node=item, key=f"{self.key}[{at}]", line=item.line) for at, item in enumerate(self.node.items)
         ]
 
     def entries(self) -> "list[tuple[Slot, Slot]]":

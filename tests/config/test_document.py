@@ -174,6 +174,8 @@ def test_anchors_aliases_and_merges(loader: Loader) -> None:
 def test_problem_in_an_alias_has_the_line_of_its_use(loader: Loader) -> None:
     text = MINIMAL + "policy:\n  ports: [&port 70000]\nservers:\n  include: &names [web]\n  exclude: *names\n"
     assert loader.problem(text).line == 11
+    text = MINIMAL + "servers:\n  overrides:\n    a: &a\n      mode: off\n    b: *a\n"
+    assert [p.line for p in loader.problems(text)] == [13, 14]
     text = MINIMAL + "servers:\n  include: &names [web]\nenforcement2: 1\npolicy:\n  ports: *names\n"
     assert [(p.line, p.key) for p in loader.problems(text)] == [(12, "enforcement2"), (14, "policy.ports[0]")]
 
