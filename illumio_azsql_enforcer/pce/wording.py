@@ -224,9 +224,9 @@ def _again(status: int, said: str, asked: float | None, tried: int) -> Again | N
     """How to try again. Without a Retry-After a throttled key is left alone longer each time, for a minute in all."""
     if status == 429:
         own = min(30.0, 2.0 ** (tried + 1)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
-        return Again(tries=THROTTLED_TRIES, wait=own if asked is None else asked)
+        return Again(tries=THROTTLED_TRIES, wait=asked or own)
     if status >= 500:
-        return Again(wait=asked)
+        return Again(wait=asked or None)
     return Again() if status == 406 and LOCK_MESSAGE in said.lower() else None
 
 

@@ -29,6 +29,9 @@ OK: Reply = listed([{"href": "/orgs/7/labels/1", "key": "role", "value": "db"}])
 TOKENS = json.dumps([{"token": "some_token", "message": "what\nhappened\x1b[31m"}])
 
 
+PAST = "Mon, 23 Nov 2026 09:00:00 GMT"
+
+
 def said(status: int, body: str | bytes = TOKENS, **headers: str) -> Reply:
     return status, {key.replace("_", "-"): value for key, value in headers.items()}, body
 
@@ -113,9 +116,7 @@ def test_a_throttled_key_is_left_alone_for_longer_than_its_minute(
     ("retry_after", "wait"),
     [
         ("7", 7.0),
-        ("0", 0.0),
         ("Mon, 23 Nov 2026 10:00:12 GMT", 12.0),
-        ("Mon, 23 Nov 2026 09:00:00 GMT", 0.0),
     ],
 )
 def test_retry_after_is_kept_in_seconds_and_as_a_date(
@@ -126,7 +127,9 @@ def test_retry_after_is_kept_in_seconds_and_as_a_date(
     assert clock.waits == [wait]
 
 
-@pytest.mark.parametrize("retry_after", ["soon", "-5", "1e9", "nan", "", "9" * 5000, "Mon, 99 Nov 2026 10:00:12 GMT"])
+@pytest.mark.parametrize(
+    "retry_after", ["soon", "-5", "1e9", "nan", "", "0", "9" * 5000, "Mon, 99 Nov 2026 10:00:12 GMT", PAST]
+)
 def test_a_retry_after_that_is_none_is_passed_over(
     client: PceClient, pce: FakePce, deadline: Deadline, clock: VirtualClock, retry_after: str
 ) -> None:
