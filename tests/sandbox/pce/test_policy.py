@@ -34,7 +34,8 @@ def test_a_draft_counts_only_after_provisioning(pce: PceSimulator, client: Clien
     body = {"update_description": "office", "change_subset": {"ip_lists": [{"href": href}]}}
     version = client.call("POST", "/orgs/1/sec_policy", json=body)
     assert (version.status_code, version.json()["version"], version.json()["commit_message"]) == (201, 2, "office")
-    assert client.json(_active(href))["href"] == _active(href)
+    active = client.json(_active(href))
+    assert (active["href"], active["update_type"]) == (_active(href), None)
     assert client.json(href)["update_type"] is None
     assert client.json("/orgs/1/sec_policy/pending") == {}
 
@@ -171,3 +172,20 @@ def test_bulk_changes_of_workloads(pce: PceSimulator, client: Client) -> None:
     assert client.json(href)["name"] == "b"
     client.call("PUT", "/orgs/1/workloads/bulk_delete", json=[{"href": href}])
     assert client.json("/orgs/1/workloads") == []
+
+
+def test_lists_that_were_read_before_show_what_changed_since(pce: PceSimulator, client: Client) -> None:
+    workload = pce.console.create("workloads", name="before")["href"]
+    ip_list = pce.console.create("ip_lists", name="before")["href"]
+    pce.console.provision()
+    pages = ("/orgs/1/workloads", f"{ACTIVE}/ip_lists", f"{DRAFT}/ip_lists")
+
+    def names() -> list[str]:
+        return [client.json(page)[-1]["name"] for page in pages]
+
+    assert names() == ["before"] * 3
+    pce.console.update(workload, name="after")
+    pce.console.update(ip_list, name="after")
+    assert names() == ["after", "before", "after"]
+    pce.console.provision()
+    assert names() == ["after"] * 3

@@ -43,6 +43,21 @@ def test_what_is_no_json_is_400(client: Client) -> None:
             "ip_lists",
             {"name": "x", "ip_ranges": [{"from_ip": "192.0.2.0/24"}, {"from_ip": "192.0.2.0/23", "exclusion": True}]},
         ),
+        (
+            "ip_lists",
+            {"name": "x", "ip_ranges": [{"from_ip": "192.0.2.1"}, {"from_ip": "192.0.2.1", "exclusion": True}]},
+        ),
+        (
+            "ip_lists",
+            {
+                "name": "x",
+                "ip_ranges": [
+                    {"from_ip": "192.0.2.0/28"},
+                    {"from_ip": "192.0.2.18"},
+                    {"from_ip": "192.0.2.15", "to_ip": "192.0.2.18", "exclusion": True},
+                ],
+            },
+        ),
         ("ip_lists", {"name": "x", "fqdns": [{"fqdn": "not a name"}]}),
         ("services", {"name": "x"}),
         ("services", {"name": "x", "service_ports": [{"port": 1433}]}),
@@ -170,6 +185,15 @@ def test_provisioning_nothing_or_something_that_is_not_pending(pce: PceSimulator
     assert (answer.status_code, answer.json()[0]["token"]) == (406, "invalid_uri")
     assert client.call("POST", "/orgs/1/sec_policy", json={"description": "x"}).status_code == 406
     assert pce.console.version == 1
+
+
+def test_an_exclusion_may_span_ranges_that_touch(pce: PceSimulator) -> None:
+    ranges = [
+        {"from_ip": "192.0.2.0/28"},
+        {"from_ip": "192.0.2.16/28"},
+        {"from_ip": "192.0.2.12", "to_ip": "192.0.2.19", "exclusion": True},
+    ]
+    assert len(pce.console.create("ip_lists", name="x", ip_ranges=ranges)["ip_ranges"]) == 3
 
 
 def test_a_refused_update_changes_nothing(pce: PceSimulator) -> None:
