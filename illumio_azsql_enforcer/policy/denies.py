@@ -57,6 +57,20 @@ def override_denies(rule_set: RuleSet, world: World) -> Iterator[Denial | Unreso
             yield from _Reading(world, rule_set, rule, rule_name(rule_set, position, "override-deny"), scopes).result()
 
 
+@dataclass(frozen=True, slots=True)
+class _Touch:
+    """The servers that a deny is about in one scope."""
+
+    scope: Scope
+    surely: BitMap
+    perhaps: BitMap  # these and those that it may be about
+
+    @property
+    def why(self) -> str:
+        """What leaves open which servers it is about."""
+        return self.scope.faults[0].text if self.scope.faults else "has no providers"
+
+
 class _Reading:
     """The evaluation of one override-deny."""
 
@@ -69,8 +83,8 @@ class _Reading:
         if self._rule.ingress_services and self._coverage == Coverage():
             return
         providers = read_side(self._rule.providers, self._world.directory)
-        touched = [(scope, self._touched(providers, scope)) for scope in self._scopes]
-        everywhere = _union(servers for _, servers in touched)
+        touched = [self._touch(providers, scope) for scope in self._scopes]
+        everywhere = _union(touch.perhaps for touch in touched)
         if not everywhere:
             return
         consumers = read_side(self._rule.consumers, self._world.directory)
@@ -80,21 +94,25 @@ class _Reading:
         elif self._rule.unscoped_consumers:
             yield from self._unscoped(touched, consumers)
         else:
-            yield from (self._scoped(servers, consumers, scope) for scope, servers in touched if servers)
+            for touch in touched:
+                yield from self._scoped(touch, consumers)
 
-    def _unscoped(self, touched: Sequence[tuple[Scope, BitMap]], consumers: Side) -> Iterator[Denial | Unresolved]:
-        """A server that a readable scope holds is denied in full, whatever the other scopes are."""
-        sure = _union(servers for scope, servers in touched if not scope.faults)
-        if sure:
-            yield self._denial(sure, consumers, None)
-        for scope, servers in touched:
-            if left := servers - sure:
-                yield self._unresolved(left, scope.faults[0].text)
+    def _unscoped(self, touched: Sequence["_Touch"], consumers: Side) -> Iterator[Denial | Unresolved]:
+        """The scopes only say which servers the deny is about: one that surely holds a server is enough."""
+        surely = _union(touch.surely for touch in touched)
+        if surely:
+            yield self._denial(surely, consumers, None)
+        for touch in touched:
+            if doubtful := touch.perhaps - surely:
+                yield self._unresolved(doubtful, touch.why)
 
-    def _scoped(self, servers: BitMap, consumers: Side, scope: Scope) -> Denial | Unresolved:
-        if scope.conjunction is None:
-            return self._unresolved(servers, scope.faults[0].text)
-        return self._denial(servers, consumers, scope.conjunction)
+    def _scoped(self, touch: "_Touch", consumers: Side) -> Iterator[Denial | Unresolved]:
+        """A scope that cannot be read also leaves open whom the deny is against."""
+        surely = BitMap() if touch.scope.faults else touch.surely
+        if surely:
+            yield self._denial(surely, consumers, touch.scope.conjunction)
+        if doubtful := touch.perhaps - surely:
+            yield self._unresolved(doubtful, touch.why)
 
     def _denial(self, servers: BitMap, consumers: Side, scope: Conjunction | None) -> Denial | Unresolved:
         try:
@@ -107,37 +125,31 @@ class _Reading:
         reason = f"{self._name} may deny access but cannot be evaluated: it {text}"
         return Unresolved(self._rule_set, self._rule, self._name, servers, reason)
 
-    def _touched(self, side: Side, scope: Scope) -> BitMap:
-        """The servers that the deny may be about. A workload that it names counts whatever its scope."""
-        if self._rule.all_ips_except_for_in_providers:
-            return self._world.servers.population.everyone - self._surely(side, scope)
+    def _touch(self, side: Side, scope: Scope) -> "_Touch":
+        """The servers that the deny is about. A workload that it names counts whatever its scope."""
+        everyone = self._world.servers.population.everyone
         named = _union(self._world.servers.of_workload(actor.href) for actor in side.of(ConsumerKind.WORKLOAD))
-        if not (side.labels or side.everyone or side.others or side.unknown):
-            return scope.widest
-        return (may_provide(side, self._world) & scope.widest) | named
-
-    def _surely(self, side: Side, scope: Scope) -> BitMap:
-        """The servers that are certainly among the exceptions of `all_ips_except_for_in_providers`."""
-        found = labelled(side, self._world)
-        for actor in side.of(ConsumerKind.WORKLOAD):
-            found = found | self._world.servers.of_workload(actor.href)
-        return found & scope.servers
+        surely = labelled(side, self._world) | _bound(side, self._world)
+        perhaps = may_provide(side, self._world) if _has_items(side) else everyone
+        if self._rule.all_ips_except_for_in_providers:
+            excepted = (surely | named) & scope.servers
+            surely, perhaps = everyone - (perhaps | named) & scope.widest, everyone - excepted
+        else:
+            surely, perhaps = surely & scope.servers | named, perhaps & scope.widest | named
+        return _Touch(scope, surely if scope.faults or not _has_items(side) else perhaps, perhaps)
 
     def _service_doubts(self) -> Sequence[Fault]:
         certain = self._coverage.plain or self._coverage.qualified
         return () if certain else self._coverage.faults
 
-    def _provider_doubts(self, side: Side) -> Iterator[Fault]:
-        yield from side.faults
-        if not (side.labels or side.everyone or side.others or side.unknown):
-            yield Fault(NoteCode.UNREADABLE, "has no providers")
-        for actor in side.of(ConsumerKind.VIRTUAL_SERVICE):
-            if not self._world.virtual_services.ordinals(actor.href):
-                yield _missing(actor)
+    def _provider_doubts(self, side: Side) -> list[Fault]:
+        services = self._world.virtual_services
+        lost = [_missing(a) for a in side.of(ConsumerKind.VIRTUAL_SERVICE) if not services.ordinals(a.href)]
+        return [*side.faults, *lost]
 
     def _consumer_doubts(self, side: Side) -> Iterator[Fault]:
         yield from side.faults
-        if not (side.labels or side.everyone or side.others or side.unknown):
+        if not _has_items(side):
             yield Fault(NoteCode.UNREADABLE, "has no consumers")
         for actor in side.others:
             if not self._known(actor):
@@ -211,6 +223,17 @@ def _all(world: World) -> Scope:
     """A deny without a scope is read as a deny everywhere (case 17)."""
     everyone = world.servers.population.everyone
     return Scope(Labels((), EVERYONE, EVERYONE), everyone, everyone)
+
+
+def _has_items(side: Side) -> bool:
+    return bool(side.labels or side.everyone or side.others or side.unknown)
+
+
+def _bound(side: Side, world: World) -> BitMap:
+    """The servers on which a virtual service of the side is offered, whatever the port."""
+    services = world.virtual_services
+    named = _union(services.ordinals(actor.href) for actor in side.of(ConsumerKind.VIRTUAL_SERVICE))
+    return BitMap(offer.server for _, offer in services.offers(named))
 
 
 def _missing(actor: Actor) -> Fault:

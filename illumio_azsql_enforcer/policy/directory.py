@@ -67,6 +67,14 @@ class Directory:
         found = self._named[kind].get(unversioned(href)) if kind in self._named else None
         return found.name or href if found else href
 
+    def workload_name(self, ordinal: int) -> str:
+        """What an operator calls the workload."""
+        return name_of(self.workloads[ordinal])
+
+    def key(self, href: str) -> str:
+        """The type of a label; "" for one that is not known."""
+        return self.labels[href].key if href in self.labels else ""
+
     def label_text(self, href: str) -> str:
         """`role:web`, or the href of a label that is not known."""
         label = self.labels.get(href)

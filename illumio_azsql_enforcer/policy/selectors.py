@@ -11,7 +11,7 @@ from illumio_azsql_enforcer.model.firewall import ConsumerKind, NoteCode
 from illumio_azsql_enforcer.model.policy import Item
 from illumio_azsql_enforcer.policy.directory import Directory
 from illumio_azsql_enforcer.policy.notes import Fault
-from illumio_azsql_enforcer.policy.population import EVERYONE, Conjunction, Demand
+from illumio_azsql_enforcer.policy.population import Conjunction, Demand
 
 VIRTUAL_SERVER = "virtual_server"  # a load balancer as a provider: never an Azure SQL server
 _LABEL_KINDS = ("label", "label_group")
@@ -84,7 +84,7 @@ def read_labels(actors: tuple[Actor, ...], directory: Directory) -> Labels:
     known = _conjunction([term for term in terms if term.key])
     open_ended = any(term.open_ended for term in terms)
     lost = any(not term.key for term in terms) or any(fault.drops_rule for fault in faults)
-    return Labels(actors, None if lost else known, EVERYONE if open_ended else known, faults)
+    return Labels(actors, None if lost else known, _widened(known) if open_ended else known, faults)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +130,11 @@ def _conjunction(terms: Iterable[_Term]) -> Conjunction:
         side[term.key] = side.get(term.key, frozenset()) | term.hrefs
     keys = sorted(wanted.keys() | unwanted.keys())
     return Conjunction(tuple(Demand(key, wanted.get(key), unwanted.get(key, frozenset())) for key in keys))
+
+
+def _widened(conjunction: Conjunction) -> Conjunction:
+    """The conjunction with labels that are not known beside those of any type: a label of each type is needed still."""
+    return Conjunction(tuple(Demand(demand.key, None, demand.unwanted) for demand in conjunction.demands))
 
 
 def _read(items: Iterable[Item]) -> tuple[list[Actor], tuple[Fault, ...]]:

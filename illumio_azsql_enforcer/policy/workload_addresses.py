@@ -4,6 +4,7 @@ For allow rules: just the addresses that `policy.addresses` asks for, after `pol
 address that is known. Each text is parsed once; what is kept are machine integers and bitmaps of workload ordinals.
 """
 
+import socket
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
@@ -29,12 +30,23 @@ def is_managed(workload: Workload) -> bool:
     return bool(workload.ven or agent)
 
 
+def parse_any(text: str) -> int | None:
+    """An IPv4 address, or None for an IPv6 address. Raises ValueError for anything else."""
+    if ":" not in text:
+        return parse_address(text)
+    try:
+        socket.inet_pton(socket.AF_INET6, text.partition("%")[0])
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{text!r} is not an IP address") from error
+    return None
+
+
 def known_addresses(workload: Workload, nat: Nat) -> list[int]:
     """Every range that the workload may be seen from, packed. Raises ValueError when an address cannot be read."""
     texts = [each.address for each in workload.interfaces or ()] + [workload.public_ip]
     known: list[int] = []
     for text in texts:
-        address = parse_address(text) if text and ":" not in text else None
+        address = parse_any(text) if text else None
         if address is not None:
             single = address << 32 | address
             known += [single, *nat.translated(single)]
@@ -134,13 +146,13 @@ class AddressBook:
     def _add(self, read: _Read, text: str | None, interface: Interface | None) -> None:
         if not text:
             return
-        if ":" in text:
-            read.ipv6 += not _stays_home_ipv6(text)
-            return
         try:
-            address = parse_address(text)
+            address = parse_any(text)
         except ValueError:
             read.unreadable += 1
+            return
+        if address is None:
+            read.ipv6 += not _stays_home_ipv6(text)
             return
         if _stays_home(address):
             return

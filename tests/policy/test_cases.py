@@ -35,7 +35,7 @@ from tests.policy.world import (
 )
 
 EVERY = "0.0.0.0-255.255.255.255"
-ALL = [[]]
+ALL: list[list[int]] = [[]]
 VIRTUAL = {"providers": ["virtual_services"], "consumers": ["workloads"]}
 FROM_VIRTUAL = {"providers": ["workloads"], "consumers": ["virtual_services"]}
 GROUPS = [

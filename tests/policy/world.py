@@ -4,6 +4,7 @@ Short words in rules: 12 is label 12, -12 the same excluded, "ams" all workloads
 "vs" a virtual service, "lower" a label group; a dict is taken as it is.
 """
 
+# ruff: noqa: N803 P, C and U are the letters of the table
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -108,7 +109,7 @@ def scopes(words: Sequence[Sequence[Any]]) -> list[list[Json]]:
 
 def rule(
     number: int = 401, *, P: Sequence[Any] = (11,), C: Sequence[Any] = (12,), U: bool = False, **more: Any
-) -> Json:  # noqa: N803 the table's own letters
+) -> Json:
     """Base rule R with changes: P providers, C consumers, U unscoped consumers."""
     return {
         "href": f"{ACTIVE}/rule_sets/40/sec_rules/{number}",
@@ -124,7 +125,7 @@ def rule(
 
 def deny(
     number: int = 9, *, P: Sequence[Any] = ("ams",), C: Sequence[Any] = (32,), U: bool = True, **more: Any
-) -> Json:  # noqa: N803 the table's own letters
+) -> Json:
     """An override-deny."""
     return {
         "href": f"{ACTIVE}/rule_sets/40/deny_rules/{number}",
