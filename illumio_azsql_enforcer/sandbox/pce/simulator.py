@@ -50,6 +50,7 @@ class PceSimulator:
         routes = Routes(self._org, self.behaviour, views, lambda: self.url)
         self._app = App(self._org, self.behaviour, routes, (api_key, api_secret))
         self._server = WireServer(self._answer, name="pce", clock=clock, latency=latency, dress=dressed, port=port)
+        self._started = False
         self._control = Control(self.console, self.behaviour, self.faults, self.journal)
 
     @property
@@ -71,8 +72,10 @@ class PceSimulator:
         return (self._control if request.path.startswith(CONTROL) else self._app).answer(request)
 
     def start(self) -> Self:
-        """Listen. Raises OSError when the port is taken."""
-        self._server.start()
+        """Listen, unless it does already. Raises OSError when the port is taken."""
+        if not self._started:
+            self._server.start()
+            self._started = True
         return self
 
     def stop(self) -> None:

@@ -15,6 +15,15 @@ def test_a_wrong_key_is_401_and_no_key_too(pce: PceSimulator) -> None:
     assert requests.get(page, auth=(pce.api_key, pce.api_secret), timeout=5).json() == {}
 
 
+def test_a_simulator_that_was_started_can_be_used_in_a_with_block() -> None:
+    pce = PceSimulator().start()
+    url = pce.url
+    with pce:
+        assert pce.url == url
+    with pytest.raises(requests.ConnectionError):
+        requests.get(url, timeout=5)
+
+
 def test_the_load_balancer_needs_no_key(pce: PceSimulator) -> None:
     answer = requests.get(f"{pce.url}/api/v2/node_available", timeout=5)
     assert (answer.status_code, answer.content) == (200, b"")
