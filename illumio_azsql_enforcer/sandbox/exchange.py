@@ -96,15 +96,16 @@ class PlannedFault:
     fault: Fault
     method: str
     path: str
+    server: str
     times: float
     skip: int
     when: Callable[[Request], bool] | None
     played: int = 0
 
     def matches(self, request: Request) -> bool:
-        """Method and decoded path fit the patterns (without case), and so does `when`."""
+        """Method, decoded path (without case) and server fit the patterns, and so does `when`."""
         fits = fnmatchcase(request.method, self.method) and fnmatchcase(request.decoded.lower(), self.path.lower())
-        return fits and (self.when is None or self.when(request))
+        return fits and fnmatchcase(request.server, self.server) and (self.when is None or self.when(request))
 
 
 class Faults:
@@ -120,15 +121,17 @@ class Faults:
         *,
         method: str = "*",
         path: str = "*",
+        server: str = "*",
         times: float = 1,
         skip: int = 0,
         when: Callable[[Request], bool] | None = None,
     ) -> PlannedFault:
         """Plan a fault for the requests that match shell patterns of method and decoded path (`*` spans slashes).
 
-        `skip` lets that many matching requests pass first; `times=math.inf` never ends.
+        `server` is the WireServer's name, where several share these faults. `skip` lets that
+        many matching requests pass first; `times=math.inf` never ends.
         """
-        planned = PlannedFault(fault, method, path, times, skip, when)
+        planned = PlannedFault(fault, method, path, server, times, skip, when)
         with self._lock:
             self._planned.append(planned)
         return planned

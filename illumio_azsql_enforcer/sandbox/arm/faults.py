@@ -1,6 +1,7 @@
 """What goes wrong at Azure, ready to be planned: `azure.faults.add(throttled(5), method="PUT", path="*/rule1")`.
 
-`effect=True` makes the request take effect although the answer says otherwise or is lost.
+Without `path` or `server="arm"` a fault may also hit a request for a token. `effect=True` makes the request take effect
+although the answer says otherwise or is lost.
 """
 
 from collections.abc import Mapping

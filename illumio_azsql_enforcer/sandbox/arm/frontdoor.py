@@ -6,14 +6,14 @@ resource group and parent, then the resource provider.
 
 import base64
 import re
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from illumio_azsql_enforcer.sandbox.arm import errors, versions
+from illumio_azsql_enforcer.sandbox.arm.chance import Chance
 from illumio_azsql_enforcer.sandbox.arm.records import Subscription
 from illumio_azsql_enforcer.sandbox.arm.routes import Kind, Route, route
 from illumio_azsql_enforcer.sandbox.arm.state import ArmState
@@ -68,9 +68,10 @@ class FrontDoor:
         buckets: Buckets,
         handlers: Mapping[Kind, Handler],
         audiences: set[str],
+        chance: Chance,
     ) -> None:
         self._state, self._switches, self._tokens = state, switches, tokens
-        self._buckets, self._handlers, self._audiences = buckets, handlers, audiences
+        self._buckets, self._handlers, self._audiences, self._chance = buckets, handlers, audiences, chance
 
     def answer(self, request: Request) -> Reply:
         """The answer with all its headers."""
@@ -84,7 +85,8 @@ class FrontDoor:
 
     def dress(self, request: Request, reply: Reply) -> Reply:
         """Add the headers that every answer of ARM carries."""
-        identity, routing = str(uuid4()), f"WESTEUROPE:{request.at:%Y%m%dT%H%M%SZ}:{uuid4()}"
+        identity, chance = self._chance.uuid(), self._chance
+        routing = f"WESTEUROPE:{request.at:%Y%m%dT%H%M%SZ}:{chance.uuid()}"
         headers = {
             "Cache-Control": "no-cache",
             "Pragma": "no-cache",
@@ -95,7 +97,7 @@ class FrontDoor:
             "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
             "X-Content-Type-Options": "nosniff",
             "X-Cache": "CONFIG_NOCACHE",
-            "X-MSEdge-Ref": f"Ref A: {secrets.token_hex(16).upper()} Ref B: AMS1 Ref C: {request.at:%Y-%m-%dT%XZ}",
+            "X-MSEdge-Ref": f"Ref A: {chance.hex(16).upper()} Ref B: AMS1 Ref C: {request.at:%Y-%m-%dT%XZ}",
         }
         if request.headers.get("x-ms-return-client-request-id", "").lower() == "true":
             headers["x-ms-client-request-id"] = request.headers.get("x-ms-client-request-id", "")
@@ -109,7 +111,7 @@ class FrontDoor:
         version = self._version(request, target)
         token = self._authenticate(request)
         operation = OPERATIONS.get(request.method, "write")
-        correlation = request.headers.get("x-ms-correlation-request-id") or str(uuid4())
+        correlation = request.headers.get("x-ms-correlation-request-id") or self._chance.uuid()
         call = Call(request, target, operation, version, token, correlation)
         subscription = self._subscription(call)
         self._pass_checks(call, subscription, notes)

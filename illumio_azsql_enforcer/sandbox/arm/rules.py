@@ -1,15 +1,14 @@
 """The firewall rules of a server, as the Microsoft.Sql resource provider serves and validates them."""
 
-import random
 import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from uuid import uuid4
 
 from illumio_azsql_enforcer.addresses import format_address, parse_address
 from illumio_azsql_enforcer.sandbox.arm import errors
+from illumio_azsql_enforcer.sandbox.arm.chance import Chance
 from illumio_azsql_enforcer.sandbox.arm.frontdoor import Call
 from illumio_azsql_enforcer.sandbox.arm.records import LOCATIONS, RULES, Activity, Rule, Rules, SqlServer
 from illumio_azsql_enforcer.sandbox.arm.servers import Pages, Servers
@@ -26,8 +25,9 @@ _LEADING_ZEROS = re.compile(r"\b0+(?=\d)")
 class FirewallRules:
     """GET, PUT and DELETE of one rule; list, and the dangerous writes, of the collection."""
 
-    def __init__(self, state: ArmState, switches: Switches, servers: Servers, pages: Pages) -> None:
+    def __init__(self, state: ArmState, switches: Switches, servers: Servers, pages: Pages, chance: Chance) -> None:
         self._state, self._switches, self._servers, self._pages = state, switches, servers, pages
+        self._chance = chance
         self._busy: set[str] = set()
 
     # --- one rule
@@ -95,9 +95,9 @@ class FirewallRules:
         with self._state.mutex:
             server = self._servers.need_parent(call)
             rules = self._state.rules_as_of(server, self._switches.read_lag)
-            bodies = [_body(server, rules[key], call.version) for key in sorted(rules)]
+            bodies: list[object] = [_body(server, rules[key], call.version) for key in sorted(rules)]
         if self._switches.shuffled:
-            random.shuffle(bodies)
+            self._chance.shuffle(bodies)
         return self._pages.page(call, bodies, self._switches.rules_page_size)
 
     def _replace(self, call: Call, server: SqlServer) -> Reply:
@@ -162,7 +162,7 @@ class FirewallRules:
         base = (
             f"{self._pages.url()}/subscriptions/{call.route.subscription}/providers/Microsoft.Sql/locations/westeurope"
         )
-        operation = f"{uuid4()}?api-version={call.version}"
+        operation = f"{self._chance.uuid()}?api-version={call.version}"
         return {
             "Azure-AsyncOperation": f"{base}/firewallRulesAzureAsyncOperation/{operation}",
             "Location": f"{base}/firewallRulesOperationResults/{operation}",

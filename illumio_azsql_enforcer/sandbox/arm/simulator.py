@@ -1,16 +1,15 @@
 """The facade: an Azure that runs in this process, for as long as a `with` block."""
 
-import secrets
 import tempfile
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from uuid import uuid4
 
 from illumio_azsql_enforcer.clock import Clock, SystemClock
 from illumio_azsql_enforcer.sandbox.arm.certificates import make_certificates
+from illumio_azsql_enforcer.sandbox.arm.chance import Chance
 from illumio_azsql_enforcer.sandbox.arm.control import Control
 from illumio_azsql_enforcer.sandbox.arm.frontdoor import Call, FrontDoor, Handler
 from illumio_azsql_enforcer.sandbox.arm.graph import ResourceGraph
@@ -41,7 +40,8 @@ class ArmSimulator:
             assert azure.catastrophes == []
 
     `state` is the world behind ARM, `switches` say how it behaves where the real one is not certain, `faults` go wrong
-    on demand, `journal` has every request. `latency` is in real seconds for each ARM request.
+    on demand, `journal` has every request. `latency` is in real seconds for each ARM request. With a `seed` the ids and
+    tokens are the same each time.
     """
 
     def __init__(
@@ -53,25 +53,31 @@ class ArmSimulator:
         switches: Switches | None = None,
         token_lifetime: float = 3600.0,
         port: int = 0,
+        seed: int | None = None,
     ) -> None:
         self.clock = clock or SystemClock()
         self.switches = switches or Switches()
         self.journal: list[Request] = []
         self.faults = Faults()
-        self.tenant_id = str(uuid4())
+        self._chance = Chance(seed)
+        self.tenant_id = self._chance.uuid()
         self.state = ArmState(self.clock, tenant=self.tenant_id)
-        self.tokens = TokenStore(self.clock, lifetime=token_lifetime)
-        self.system_identity = Identity(str(uuid4()), str(uuid4()))
+        self.tokens = TokenStore(self.clock, self._chance, lifetime=token_lifetime)
+        self.system_identity = Identity(self._chance.uuid(), self._chance.uuid())
         self.user_identities: dict[str, Identity] = {}  # by client id
-        self.application = Identity(str(uuid4()), str(uuid4()), secrets.token_urlsafe(24))
+        self.application = Identity(self._chance.uuid(), self._chance.uuid(), self._chance.hex(16))
         self.audiences: set[str] = set(PUBLIC_AUDIENCES)
-        self.buckets = Buckets(self.clock, self.switches.throttle)
+        self.buckets = Buckets(self.clock, self.switches)
         self._directory = tempfile.TemporaryDirectory(prefix="sandbox-azure-")
         self.ca_file, context = make_certificates(Path(self._directory.name))
-        self._door = FrontDoor(self.state, self.switches, self.tokens, self.buckets, self._handlers(), self.audiences)
+        self._door = FrontDoor(
+            self.state, self.switches, self.tokens, self.buckets, self._handlers(), self.audiences, self._chance
+        )
         self._control = Control(self.state, self.journal)
-        managed = ManagedIdentities(self.tokens, self.system_identity, self.user_identities)
-        self.identity_header = managed.header
+        self.identity_header = self._chance.hex(16)
+        managed = ManagedIdentities(
+            self.tokens, self.system_identity, self.user_identities, header=self.identity_header
+        )
         self._authority = TokenAuthority(self.tokens, self.tenant_id, {self.application.client_id: self.application})
         wire = partial(WireServer, clock=self.clock, journal=self.journal, faults=self.faults)
         self._arm = wire(
@@ -142,7 +148,7 @@ class ArmSimulator:
 
     def add_identity(self, client_id: str | None = None) -> Identity:
         """A user-assigned managed identity."""
-        identity = Identity(client_id or str(uuid4()), str(uuid4()))
+        identity = Identity(client_id or self._chance.uuid(), self._chance.uuid())
         self.user_identities[identity.client_id] = identity
         return identity
 
@@ -178,7 +184,9 @@ class ArmSimulator:
     def _handlers(self) -> dict[Kind, Handler]:
         pages = Pages(lambda: self.url, self.switches)
         servers = Servers(self.state, self.switches, pages)
-        children = Children(FirewallRules(self.state, self.switches, servers, pages), self.state, servers, pages)
+        children = Children(
+            FirewallRules(self.state, self.switches, servers, pages, self._chance), self.state, servers, pages
+        )
         return {
             Kind.SUBSCRIPTIONS: servers.subscriptions,
             Kind.SUBSCRIPTION: servers.subscription,

@@ -5,7 +5,7 @@ import threading
 from dataclasses import dataclass
 
 from illumio_azsql_enforcer.clock import Clock
-from illumio_azsql_enforcer.sandbox.arm.switches import Throttle
+from illumio_azsql_enforcer.sandbox.arm.switches import Switches, Throttle
 
 
 @dataclass(slots=True)
@@ -39,8 +39,8 @@ class Verdict:
 class Buckets:
     """All buckets of the simulated ARM."""
 
-    def __init__(self, clock: Clock, settings: Throttle) -> None:
-        self._clock, self._settings = clock, settings
+    def __init__(self, clock: Clock, switches: Switches) -> None:
+        self._clock, self._switches = clock, switches
         self._lock = threading.Lock()
         self._buckets: dict[tuple[str, str, str], _Bucket] = {}
 
@@ -58,6 +58,10 @@ class Buckets:
                 shared.tokens -= 1
             return Verdict(wait, _headers(kind, own, shared, tenant=not subscription))
 
+    @property
+    def _settings(self) -> Throttle:
+        return self._switches.throttle
+
     def drain(self, subscription: str, principal: str, kind: str) -> None:
         """Leave nothing in a bucket."""
         with self._lock:
@@ -65,11 +69,11 @@ class Buckets:
 
     def _bucket(self, subscription: str, principal: str, kind: str, now: float) -> _Bucket:
         key = (subscription.lower(), principal, kind)
-        if key not in self._buckets:
-            size, refill = getattr(self._settings, kind)
-            times = self._settings.shared if principal == "*" else 1
-            self._buckets[key] = _Bucket(size * times, refill * times, size * times, now)
-        return self._buckets[key]
+        size, refill = getattr(self._settings, kind)
+        times = self._settings.shared if principal == "*" else 1
+        bucket = self._buckets.setdefault(key, _Bucket(size, refill, size * times, now))
+        bucket.size, bucket.refill = size * times, refill * times  # the settings may have changed
+        return bucket
 
 
 def _headers(kind: str, own: _Bucket, shared: _Bucket, *, tenant: bool) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import secrets
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from illumio_azsql_enforcer.clock import Clock
+from illumio_azsql_enforcer.sandbox.arm.chance import Chance
 from illumio_azsql_enforcer.sandbox.wire import NOT_SHOWN, Reply, Request
 
 JWT_BEARER: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -48,8 +48,9 @@ class Identity:
 class TokenStore:
     """Issues random tokens and knows what they stand for. `lifetime` is in seconds on the simulator's clock."""
 
-    def __init__(self, clock: Clock, *, lifetime: float = 3600.0) -> None:
+    def __init__(self, clock: Clock, chance: Chance, *, lifetime: float = 3600.0) -> None:
         self.clock, self.lifetime = clock, lifetime
+        self._chance = chance
         self.issued = 0  # how many so far
         self.challenge_before = float("-inf")  # monotonic: tokens older than this are challenged
         self._lock = threading.Lock()
@@ -59,7 +60,7 @@ class TokenStore:
         """A new token for one resource."""
         now = self.clock.now()
         expires = now + timedelta(seconds=self.lifetime)
-        text = "sandbox." + secrets.token_urlsafe(48)
+        text = "sandbox." + self._chance.hex(32)
         name = normal_resource(resource)
         token = Token(identity.object_id, identity.client_id, name, self.clock.monotonic(), now, expires)
         with self._lock:
@@ -101,9 +102,11 @@ def oauth_error(status: int, error: str, description: str, *codes: int) -> Reply
 class ManagedIdentities:
     """`GET /metadata/identity/oauth2/token` (IMDS) and `GET /msi/token` (App Service)."""
 
-    def __init__(self, store: TokenStore, system: Identity, user_assigned: Mapping[str, Identity]) -> None:
+    def __init__(
+        self, store: TokenStore, system: Identity, user_assigned: Mapping[str, Identity], *, header: str
+    ) -> None:
         self._store, self._system, self._user_assigned = store, system, user_assigned
-        self.header = secrets.token_hex(16)  # IDENTITY_HEADER of the App Service endpoint
+        self._header = header  # IDENTITY_HEADER of the App Service endpoint
 
     def answer(self, request: Request) -> Reply:
         """The token, or why there is none."""
@@ -121,10 +124,9 @@ class ManagedIdentities:
         return None
 
     def _refused_app_service(self, request: Request) -> Reply | None:
-        # The header is a secret: the journal has only its presence, so the value is checked by hash on arrival.
         if request.secrets.get("x-identity-header") is None:
             return oauth_error(401, "unauthorized", "Required X-IDENTITY-HEADER header not specified")
-        if request.secrets["x-identity-header"].reveal() != self.header:
+        if request.secrets["x-identity-header"].reveal() != self._header:
             return oauth_error(401, "unauthorized", "The X-IDENTITY-HEADER header is wrong")
         return None
 

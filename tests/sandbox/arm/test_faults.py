@@ -183,3 +183,9 @@ def test_the_journal_holds_no_token(azure: ArmSimulator, raw: Raw) -> None:
     assert entry.headers["authorization"] == "(not shown)"
     assert entry.json() == {"properties": {"startIpAddress": "192.0.2.1", "endIpAddress": "192.0.2.9"}}
     assert (entry.status, entry.effect) == (200, "put a b 192.0.2.1-192.0.2.9")
+
+
+def test_a_fault_can_be_meant_for_one_server(azure: ArmSimulator, raw: Raw) -> None:
+    azure.faults.add(faults.internal_error(), server="authority")
+    azure.faults.add(faults.conflict(), server="arm")
+    assert [raw.put("r").status, raw.put("r").status] == [409, 200]

@@ -7,7 +7,7 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
 from azure.mgmt.sql import SqlManagementClient
 
-from illumio_azsql_enforcer.sandbox.arm import ArmSimulator
+from illumio_azsql_enforcer.sandbox.arm import ArmSimulator, Throttle
 from tests.sandbox.arm.conftest import HTTP, RULES, SERVER_ID, SUBSCRIPTION, VERSION, Raw, make_sdk
 from tests.support.clock import VirtualClock
 
@@ -380,3 +380,18 @@ def test_unknown_routes(azure: ArmSimulator, raw: Raw, path: str, code: str) -> 
     azure.state.grants.allow("*")
     refused = raw("GET", path)
     assert (refused.status, refused.code) == (404, code)
+
+
+def test_all_principals_together_share_a_larger_bucket(azure: ArmSimulator, raw: Raw) -> None:
+    azure.switches.throttle = Throttle(reads=(2, 0.01), shared=2)
+    tokens = [azure.tokens.issue(azure.add_identity(), "https://management.azure.com")[0] for _ in range(3)]
+    statuses = [[raw("GET", SERVERS, token=token).status for _ in range(2)] for token in tokens]
+    assert statuses == [[200, 200], [200, 200], [429, 429]]
+
+
+def test_a_seed_gives_the_same_ids_again() -> None:
+    one, two, other = (ArmSimulator(seed=seed) for seed in (1, 1, 2))
+    assert (one.tenant_id, one.application.client_secret) == (two.tenant_id, two.application.client_secret)
+    assert one.tenant_id != other.tenant_id
+    for never_started in (one, two, other):
+        never_started.stop()
