@@ -32,7 +32,7 @@ _SECRET_KEYS = frozenset(
     {"authorization", "token", "access_token", "refresh_token", "client_secret", "password", "api_secret", "webhook"}
 )
 _SECRETS = (
-    (re.compile(r"\b(bearer)[\s:]+[\w.~+/=-]+", re.IGNORECASE), rf"\1 {HIDDEN}"),
+    (re.compile(r"\b(bearer)[\s:]+(?!tokens?\b)[\w.~+/=-]+", re.IGNORECASE), rf"\1 {HIDDEN}"),
     (
         re.compile(r"""(authorization[\\"']*\s*[:=]\s*[\\"']*)(?:[a-z]+\s+)?[^\s\\"',;}]+""", re.IGNORECASE),
         rf"\1{HIDDEN}",

@@ -223,6 +223,7 @@ def test_tokens_are_scrubbed_everywhere(stream: io.StringIO, text: str) -> None:
         "rule illumio-203.0.113.0-203.0.113.255 added",
         "https://pce.example.com:8443/api/v2/orgs/1/labels?max_results=0",
         "tokens are renewed in time",
+        "Bearer token authentication is not permitted for non-TLS protected (non-https) URLs.",
         "mail bob@example.com",
     ],
 )
