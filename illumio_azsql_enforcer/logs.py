@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Literal, TextIO, cast
+from typing import TextIO, cast
 
 import structlog
 from structlog.stdlib import ProcessorFormatter
@@ -20,8 +20,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from illumio_azsql_enforcer.secret import Secret
 from illumio_azsql_enforcer.text import printable
 
-LogFormat = Literal["console", "json"]
-
+FORMATS = ("console", "json")
 PACKAGE = "illumio_azsql_enforcer"
 HIDDEN = "***"
 
@@ -50,13 +49,16 @@ _SECRETS = (
 )
 
 
-def configure(log_format: LogFormat, level: str, stream: TextIO | None = None) -> None:
+def configure(log_format: str, level: str, stream: TextIO | None = None) -> None:
     """Send the log to `stream` (default: stderr): our loggers from `level` on, all others from WARNING on.
 
     `json` writes one object a line, with timestamp (UTC), level, logger and event. `console` is for people, with colour
     only on a terminal and without NO_COLOR. What is bound in structlog's contextvars is part of every line. To call
-    it again replaces what it set up before. Raises KeyError for a level that does not exist.
+    it again replaces what it set up before. Raises KeyError for a level, ValueError for a format, that
+    does not exist.
     """
+    if log_format not in FORMATS:
+        raise ValueError(f"log format {log_format!r} is none of {', '.join(FORMATS)}")
     threshold = logging.getLevelNamesMapping()[level.upper()]
     sink = _Sink(stream or sys.stderr)
     sink.setFormatter(_formatter(log_format, sink.stream))
@@ -114,7 +116,7 @@ def _common() -> list[Processor]:
     ]
 
 
-def _formatter(log_format: LogFormat, stream: TextIO) -> ProcessorFormatter:
+def _formatter(log_format: str, stream: TextIO) -> ProcessorFormatter:
     colour = stream.isatty() and not os.environ.get("NO_COLOR")
     console = structlog.dev.ConsoleRenderer(
         colors=colour, sort_keys=False, exception_formatter=structlog.dev.plain_traceback

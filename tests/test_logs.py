@@ -106,6 +106,11 @@ def test_error_level_closes_the_libraries_too() -> None:
     assert [line["event"] for line in json_lines(stream)] == ["shown"]
 
 
+def test_unknown_format() -> None:
+    with pytest.raises(ValueError, match="console, json"):
+        logs.configure("xml", "info")
+
+
 def test_unknown_level() -> None:
     with pytest.raises(KeyError):
         logs.configure("json", "loud")
@@ -175,7 +180,7 @@ def test_our_own_defects_keep_their_traceback_without_locals() -> None:
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
-def test_control_characters_are_escaped(log_format: logs.LogFormat) -> None:
+def test_control_characters_are_escaped(log_format: str) -> None:
     logs.configure(log_format, "info", stream := io.StringIO())
     evil = "a\x1b[31m\nb\r\x9b\u202e\u2028c"
     ours().info(evil, **{"rule": evil, evil: 1, "deep": [{"name": evil, evil: {evil}}]})
