@@ -115,7 +115,7 @@ def test_a_netrc_does_not_replace_the_token(
 def test_another_clouds_name_in_the_environment_changes_nothing(
     open_access: Access, server: Server, deadline: Deadline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AZURE_SDK_CLOUD_CONF", "AZURE_CHINA_CLOUD")
+    monkeypatch.setenv("AZURE_SDK_CLOUD_CONF", "SOME_OTHER_CLOUD")
     assert FirewallReader(open_access()).rules(server, deadline) == ()
 
 

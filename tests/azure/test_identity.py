@@ -3,6 +3,7 @@
 import datetime
 import stat
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -253,6 +254,23 @@ def test_a_token_service_that_stays_away(
         FirewallReader(open_access()).rules(server, deadline)
     assert len(clock.waits) == 4
     assert len(token_requests(azure)) == 5
+
+
+def test_a_token_service_that_is_down_is_asked_by_one_thread_for_all(
+    azure: ArmSimulator, open_access: Access, server: Server, clock: VirtualClock
+) -> None:
+    azure.faults.add(Fault("down", reply=Reply(503), stall=0.4), path=IMDS, times=99)
+    reader = FirewallReader(open_access())
+    now = Deadline.after(clock, 1e-6)  # no second try fits
+
+    def work(_n: int) -> bool:
+        with pytest.raises(ArmUnauthenticated):
+            reader.rules(server, now)
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, range(8)))
+    assert len(token_requests(azure)) <= 2  # a thread may come late
 
 
 def test_an_identity_that_is_not_assigned(
