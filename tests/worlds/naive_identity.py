@@ -56,10 +56,12 @@ def _labels(
 
 
 def _by_value(case: Case, key: str, value: str) -> str | None:
-    found = [label["href"] for label in case.collections["labels"] if (label["key"], label["value"]) == (key, value)]
+    found = [
+        label["href"] for label in case.collections.get("labels", ()) if (label["key"], label["value"]) == (key, value)
+    ]
     return found[0] if found else None
 
 
 def _by_href(case: Case, reference: Json) -> str | None:
-    found = [label["href"] for label in case.collections["labels"] if label["href"] == reference["href"]]
+    found = [label["href"] for label in case.collections.get("labels", ()) if label["href"] == reference["href"]]
     return found[0] if found else None

@@ -153,7 +153,7 @@ class RuleMaker:
             return [{"actors": "ams"}]
         if kind < 0.65:
             return self.dice.some(self.cast.label_item, 3, 1)
-        return self.dice.some(self.provider, 3)
+        return self.dice.some(self.provider, 3, 0 if self.dice.often(0.03) else 1)
 
     def provider(self) -> Json:
         if self.dice.often(0.15):

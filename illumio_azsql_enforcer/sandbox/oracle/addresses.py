@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from illumio_azsql_enforcer.model.settings import AddressSource, NatEntry, PolicySettings
-from illumio_azsql_enforcer.sandbox.oracle.world import Json, World, bound_service, listed, plain
+from illumio_azsql_enforcer.sandbox.oracle.world import Json, World, bound_service, listed
 
 Block = tuple[int, int]  # first and last address, both included
 
@@ -196,24 +196,43 @@ def known_addresses(workload: Json, settings: PolicySettings) -> list[Addresses]
     return [addresses for block in known for addresses in (Addresses((block,)), *translated(block, settings.nat))]
 
 
+def all_readable(workload: Json) -> bool:
+    """Whether every address of the workload is one, of IPv4 or IPv6."""
+    texts = [interface.get("address") for interface in listed(workload.get("interfaces"))]
+    return all(not text or _is_address(text) for text in [*texts, workload.get("public_ip")])
+
+
+def _is_address(text: object) -> bool:
+    try:
+        read_address(text)
+    except Unreadable:
+        return False
+    return True
+
+
 # --- virtual services
 
 
 def virtual_service_addresses(service: Json, bound: Iterable[list[Addresses]]) -> list[Addresses]:
     """Its `ip_overrides` if it has some, else the addresses of the workloads that it is bound to."""
-    overrides = listed(service.get("ip_overrides"))
-    if not overrides:
+    if not listed(service.get("ip_overrides")):
         return [addresses for workload in bound for addresses in workload]
+    overrides = override_addresses(service)
+    return [] if overrides is None else [overrides]
+
+
+def override_addresses(service: Json) -> Addresses | None:
+    """The `ip_overrides` of a virtual service; None when one cannot be read."""
     try:
-        blocks = [read_block(text) for text in overrides]
+        blocks = [read_block(text) for text in listed(service.get("ip_overrides"))]
     except Unreadable:
-        return []
-    return [Addresses(tuple(block for block in blocks if block is not None))]
+        return None
+    return Addresses(tuple(block for block in blocks if block is not None))
 
 
 def bound_workloads(world: World, service: Json) -> Iterator[Json]:
     """The workloads that a virtual service is bound to."""
     for binding in world.service_bindings:
         bound, workload = bound_service(world, binding), world.find(binding.get("workload"))
-        if bound is not None and workload is not None and plain(bound["href"]) == plain(service["href"]):
+        if bound is not None and workload is not None and bound is service:
             yield workload

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from illumio_azsql_enforcer.model.settings import PolicySettings
 from illumio_azsql_enforcer.sandbox.oracle.actors import (
-    ACTOR_KINDS,
+    PROVIDER_KINDS,
     is_understood,
     labels_select,
     references,
@@ -21,7 +21,7 @@ from illumio_azsql_enforcer.sandbox.oracle.addresses import (
 )
 from illumio_azsql_enforcer.sandbox.oracle.answers import Answer
 from illumio_azsql_enforcer.sandbox.oracle.labels import dangling_exclusion
-from illumio_azsql_enforcer.sandbox.oracle.services import Port, rule_covers, virtual_service_covers
+from illumio_azsql_enforcer.sandbox.oracle.services import Port, Wanted, rule_covers, virtual_service_covers
 from illumio_azsql_enforcer.sandbox.oracle.world import (
     Json,
     ServerView,
@@ -75,15 +75,21 @@ def is_on(thing: Json) -> bool:
 def is_usable(question: Question, rule: Json) -> bool:
     """Whether everything that narrows the rule is understood and can be checked from outside."""
     providers, consumers = listed(rule.get("providers")), listed(rule.get("consumers"))
-    understood = all(is_understood(item, ACTOR_KINDS | {"virtual_server"}) for item in providers)
+    understood = all(is_understood(item, PROVIDER_KINDS) for item in providers)
     understood = understood and all(is_understood(item) for item in consumers)
     if not understood or dangling_exclusion(question.world, [*providers, *consumers]):
         return False
     if rule.get("all_ips_except_for_in_consumers") or rule.get("all_ips_except_for_in_providers"):
         return False
-    if rule.get("network_type") not in {None, "brn", "all"}:
+    if not stands_for_known_kinds(rule) or rule.get("network_type") not in {None, "brn", "all"}:
         return False
     return question.with_conditions or not has_conditions(rule)
+
+
+def stands_for_known_kinds(rule: Json) -> bool:
+    """Whether `resolve_labels_as` speaks of workloads and virtual services only."""
+    told = rule.get("resolve_labels_as") or {}
+    return {*listed(told.get("providers")), *listed(told.get("consumers"))} <= {"workloads", "virtual_services"}
 
 
 def has_conditions(rule: Json) -> bool:
@@ -108,7 +114,7 @@ def _as_workload(question: Question, rule: Json, scope: list[Json]) -> Answer:
         named = labels_select(world, items, server.references())
     if any(server.is_workload(reference) for reference in references(items, "workload")):
         named = Answer.YES
-    covered = rule_covers(world, rule.get("ingress_services"), question.ports)
+    covered = rule_covers(world, rule.get("ingress_services"), Wanted(question.ports))
     return min(named, scope_selects(world, scope, server.references()), covered)
 
 
@@ -122,9 +128,19 @@ def _as_virtual_service(question: Question, rule: Json, scope: list[Json]) -> An
             named = labels_select(world, items, service.get("labels"))
         if any(href_of(reference) == plain(service["href"]) for reference in references(items, "virtual_service")):
             named = Answer.YES
-        covered = virtual_service_covers(world, service, binding, question.ports)
-        answers.append(min(named, scope_selects(world, scope, service.get("labels")), covered))
+        covered = virtual_service_covers(world, question.server, service, binding, Wanted(question.ports))
+        answers.append(
+            min(named, scope_selects(world, scope, service.get("labels")), covered, _narrowed(question, rule))
+        )
     return max(answers)
+
+
+def _narrowed(question: Question, rule: Json) -> Answer:
+    """Services of a rule have no place beside a virtual service that it names; where they are, they narrow."""
+    services = listed(rule.get("ingress_services"))
+    if not services or resolves_as(rule, "providers", "virtual_services"):
+        return Answer.YES
+    return rule_covers(question.world, services, Wanted(question.ports))
 
 
 # --- the consumer side

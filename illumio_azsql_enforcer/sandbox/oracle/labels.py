@@ -1,10 +1,10 @@
 """Does a set of label items, a scope or one side of a rule, select what carries certain labels?"""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from illumio_azsql_enforcer.sandbox.oracle.answers import Answer
-from illumio_azsql_enforcer.sandbox.oracle.world import Json, World, href_of, listed, plain
+from illumio_azsql_enforcer.sandbox.oracle.world import Json, World, listed, plain
 
 
 @dataclass(frozen=True)
@@ -19,60 +19,63 @@ class Choice:
 
 def is_label_item(item: Json) -> bool:
     """Labels and label groups form one conjunction; every other item stands for itself."""
-    return "label" in item or "label_group" in item
+    return bool(item.get("label") or item.get("label_group"))
 
 
 def choice_of(world: World, item: Json) -> Choice | None:
-    """What a label item stands for; None when it dangles."""
+    """What a label item stands for; None when it dangles, or when it is a group of labels of several types."""
     thing = world.find(item.get("label") or item.get("label_group"))
     if thing is None:
         return None
-    exclusion = item.get("exclusion") is True
-    if "label" in item:
+    exclusion = bool(item.get("exclusion"))
+    if item.get("label"):
         return Choice(thing["key"], frozenset({plain(thing["href"])}), exclusion, whole=True)
-    labels, whole = group_members(world, thing, set())
-    keys = {label["key"] for label in world.labels if plain(label["href"]) in labels}
-    key = thing.get("key") or (keys.pop() if len(keys) == 1 else None)
-    return Choice(key, frozenset(labels), exclusion, whole) if key else None
+    members = list(group_members(world, thing, set()))
+    labels = {plain(label["href"]) for label in members if label is not None and "value" in label}
+    keys = {member["key"] for member in members if member is not None and member.get("key")}
+    return Choice(keys.pop(), frozenset(labels), exclusion, None not in members) if len(keys) == 1 else None
 
 
-def group_members(world: World, group: Json, seen: set[str]) -> tuple[set[str], bool]:
-    """All labels of a group and its sub-groups, however deep, and whether all of them were found."""
+def group_members(world: World, group: Json, seen: set[str]) -> Iterator[Json | None]:
+    """The group, its sub-groups and all their labels, however deep; None for what dangles."""
     if plain(group["href"]) in seen:
-        return set(), True
+        return
     seen.add(plain(group["href"]))
-    labels = {href_of(reference) for reference in listed(group.get("labels")) if world.find(reference)}
-    whole = len(labels) == len({href_of(reference) for reference in listed(group.get("labels"))})
+    yield group
+    yield from (world.find(reference) for reference in listed(group.get("labels")))
     for reference in listed(group.get("sub_groups")):
         sub_group = world.find(reference)
         if sub_group is None:
-            whole = False
-            continue
-        more, all_found = group_members(world, sub_group, seen)
-        labels, whole = labels | more, whole and all_found
-    return labels, whole
+            yield None
+        else:
+            yield from group_members(world, sub_group, seen)
 
 
 def selects(world: World, items: Iterable[Json], labels: object) -> Answer:
-    """Whether all these items together select what carries `labels` (references). No items: YES, which is All."""
+    """Whether all these items together select what carries `labels` (references). No items: YES, which is All.
+
+    A label that dangles is carried by nothing that we know; a group that dangles may hold any label of some key.
+    """
     carried = world.label_keys(labels)
-    choices = [choice_of(world, item) for item in items]
-    answers = [Answer.YES]
-    if None in choices:
-        answers.append(Answer.UNKNOWN)
-    known = [choice for choice in choices if choice is not None]
+    found = [(item, choice_of(world, item)) for item in items]
+    known = [choice for _, choice in found if choice is not None]
+    lost_groups = [item for item, choice in found if choice is None and item.get("label_group")]
+    more_possible = any(not item.get("exclusion") for item in lost_groups)
+    answers = [Answer.YES] if len(known) == len(found) else [Answer.UNKNOWN]
     for key in {choice.key for choice in known}:
         mine = carried.get(key, set())
-        answers.append(_included([c for c in known if c.key == key and not c.exclusion], mine))
-        answers.append(_excluded([c for c in known if c.key == key and c.exclusion], mine))
+        included = [choice for choice in known if choice.key == key and not choice.exclusion]
+        answers.append(_included(included, mine, more_possible=more_possible))
+        answers.append(_excluded([choice for choice in known if choice.key == key and choice.exclusion], mine))
     return min(answers)
 
 
-def _included(choices: list[Choice], mine: set[str]) -> Answer:
+def _included(choices: list[Choice], mine: set[str], *, more_possible: bool) -> Answer:
     """One of the labels named for a key must be carried."""
     if not choices or any(mine & choice.labels for choice in choices):
         return Answer.YES
-    return Answer.NO if all(choice.whole for choice in choices) else Answer.UNKNOWN
+    whole = all(choice.whole for choice in choices) and not more_possible
+    return Answer.NO if whole or not mine else Answer.UNKNOWN
 
 
 def _excluded(choices: list[Choice], mine: set[str]) -> Answer:
@@ -86,5 +89,5 @@ def _excluded(choices: list[Choice], mine: set[str]) -> Answer:
 
 def dangling_exclusion(world: World, items: Iterable[Json]) -> bool:
     """Whether an excluded label or group, or a member of such a group, is not there: who is left out cannot be told."""
-    excluded = [choice_of(world, item) for item in items if is_label_item(item) and item.get("exclusion") is True]
+    excluded = [choice_of(world, item) for item in items if is_label_item(item) and item.get("exclusion")]
     return any(choice is None or not choice.whole for choice in excluded)

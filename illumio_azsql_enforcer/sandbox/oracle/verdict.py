@@ -8,6 +8,7 @@ from illumio_azsql_enforcer.model.settings import PolicySettings
 from illumio_azsql_enforcer.sandbox.oracle.addresses import PRIVATE, Block, counted_addresses, within
 from illumio_azsql_enforcer.sandbox.oracle.allow import Grant, Question, grants
 from illumio_azsql_enforcer.sandbox.oracle.deny import Denial, denials
+from illumio_azsql_enforcer.sandbox.oracle.doubts import in_doubt
 from illumio_azsql_enforcer.sandbox.oracle.services import Port
 from illumio_azsql_enforcer.sandbox.oracle.world import Json, ServerView, World, href_of, listed, plain
 
@@ -39,6 +40,7 @@ class Judge:
         self.settings = settings
         self.grants = list(grants(question))
         self.denials = [denial for denial in denials(question) if denial.override]
+        self.in_doubt = in_doubt(question)
         self.borders = sorted(set(self._borders()))
 
     def _borders(self) -> Iterable[int]:
