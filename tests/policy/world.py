@@ -156,24 +156,29 @@ def snapshot(
     rule_sets: Sequence[Json],
     *,
     changed: Mapping[str, Json] | None = None,
-    ip_lists: Mapping[str, list[Json]] | None = None,
+    ip_lists: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> Snapshot:
     """The common world with these rule sets; `changed` workloads are merged in, or put beside the others."""
     every = workloads()
     for name, change in (changed or {}).items():
         every[name] = {**every.get(name, {}), **change}
-    lists = {**IP_LISTS, **(ip_lists or {})}
+    lists: Mapping[str, Any] = {**IP_LISTS, **(ip_lists or {})}
     payload = {
         "version": 80,
         "release": [25, 2, 20],
         "labels": [{"href": label(n), "key": key, "value": value} for n, (key, value) in LABELS.items()],
-        "ip_lists": [{"href": href("ip_list", n), "name": n, "ip_ranges": ranges} for n, ranges in lists.items()],
+        "ip_lists": [{"href": href("ip_list", n), "name": n, **_fields(each)} for n, each in lists.items()],
         "workloads": list(every.values()),
         "rule_sets": list(rule_sets),
         **more,
     }
     return msgspec.convert(payload, Snapshot)
+
+
+def _fields(ip_list: Any) -> Json:
+    """The fields of an IP list: its ranges alone, or all of them."""
+    return ip_list if isinstance(ip_list, dict) else {"ip_ranges": ip_list}
 
 
 def governed(world: Snapshot, server: Server = SERVER, settings: ServerSettings | None = None) -> Governed:
