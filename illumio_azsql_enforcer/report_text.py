@@ -91,7 +91,8 @@ def _kept(report: ServerReport) -> int:
 
 def _steps(report: ServerReport, paint: Paint) -> Iterator[str]:
     rows = [(result, printable(result.step.name), _change(result.step)) for result in report.steps]
-    names, changes = (max((len(row[column]) for row in rows), default=0) for column in (1, 2))
+    names = max((len(name) for _, name, _ in rows), default=0)
+    changes = max((len(change) for _, _, change in rows), default=0)
     for result, name, change in rows:
         action = result.step.action
         sign = paint(SIGN[action], SIGN_COLOUR[action])
