@@ -21,6 +21,7 @@ from requests.utils import get_environ_proxies
 
 from illumio_azsql_enforcer.azure.credentials import credential_opener
 from illumio_azsql_enforcer.azure.failures import Answer, Operation, failure, invalid, judge, unreachable
+from illumio_azsql_enforcer.azure.pacing import Pace
 from illumio_azsql_enforcer.azure.pages import Page, read_all
 from illumio_azsql_enforcer.azure.paths import checked_subscription
 from illumio_azsql_enforcer.azure.pipeline import Requests, origin, policies
@@ -33,6 +34,7 @@ from illumio_azsql_enforcer.text import printable
 
 API_VERSION = "2025-01-01"  # of Microsoft.Sql; the one that azure-mgmt-sql 4.0 is made for
 SUBSCRIPTIONS_API_VERSION = "2022-12-01"
+LIST_SUBSCRIPTIONS = Operation("list the subscriptions", "Microsoft.Resources/subscriptions/read", "/")
 NO_SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"  # for requests that concern none
 QUIET_LOGGERS = ("azure", "msal", "urllib3")
 
@@ -60,6 +62,7 @@ class AzureAccess:
         self.clock = clock
         self._base = _checked_base(settings.cloud.resource_manager)
         self._tokens = TokenSource(credential_opener(settings), settings.cloud.audience.rstrip("/") + "/.default")
+        self._pace = Pace(clock)
         self._requests = Requests()
         self._session = _session(self._base, settings.concurrency)
         self._transport = RequestsTransport(
@@ -97,7 +100,7 @@ class AzureAccess:
         if self.settings.subscriptions is not None:
             return self.settings.subscriptions
         path = f"/subscriptions?api-version={SUBSCRIPTIONS_API_VERSION}"
-        seen = self.read(NO_SUBSCRIPTION, path, _SUBSCRIPTIONS, Operation("list the subscriptions"), deadline)
+        seen = self.read(NO_SUBSCRIPTION, path, _SUBSCRIPTIONS, LIST_SUBSCRIPTIONS, deadline)
         if not seen:
             raise ArmForbidden(
                 "Cannot list the subscriptions: this identity sees none; assign it a role in each that it is to work on"
@@ -157,7 +160,7 @@ class AzureAccess:
             cloud_setting=AzureClouds.AZURE_PUBLIC_CLOUD,  # not from the environment; all that it sets is given here
             credential_scopes=[],
             api_version=API_VERSION,
-            policies=policies(self._base, self._tokens, self._requests),
+            policies=policies(self._base, self._tokens, self._pace, self._requests),
             transport=self._transport,
         )
 

@@ -62,8 +62,10 @@ def _default(settings: AzureSettings, exchange: Exchange) -> Credential:
 
 
 def _managed_identity(settings: AzureSettings, exchange: Exchange) -> Credential:
-    # Its endpoint is on this machine's own link: never through a proxy, and azure-identity's short time to connect.
+    # Its endpoint is on this machine's own link: never through a proxy, without TLS (or
+    # with a certificate that azure-identity knows by its thumbprint), and with azure-identity's short time to connect.
     options = _http(settings, exchange) | {"use_env_settings": False}
+    options.pop("connection_verify", None)
     return ManagedIdentityCredential(client_id=settings.client_id, **options)
 
 

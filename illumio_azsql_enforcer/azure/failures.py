@@ -58,8 +58,8 @@ class Operation:
     """What is being done, for sentences: 'Cannot {doing}: ...'."""
 
     doing: str
-    action: str | None = None  # the RBAC action that it takes
-    scope: str = ""  # the resource id on which the action is needed
+    action: str  # the RBAC action that it takes
+    scope: str  # the resource id on which the action is needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,11 +237,16 @@ def _known_reason(operation: Operation, detail: _Detail) -> str | None:
     if detail.code == "AuthorizationFailed":
         return _missing_action(operation, detail.message or "")
     if detail.code == "SubscriptionNotFound":
-        return f"subscription {operation.scope.split('/')[2]} is not there or this identity cannot see it"
+        return f"{_subscription(operation.scope)} is not there or this identity cannot see it"
     if detail.code in GONE:
         return f"the server is not there any more, has moved, or is just being made ({detail.code}: {message})"
     known = REASONS.get(detail.code or "")
     return known and known.format(message=message)
+
+
+def _subscription(scope: str) -> str:
+    named = re.match(r"/subscriptions/([^/]+)", scope)
+    return f"subscription {printable(named.group(1))}" if named else "a subscription"
 
 
 def _missing_action(operation: Operation, message: str) -> str:

@@ -60,7 +60,9 @@ class FirewallReader:
         a hole that nobody sees. Raises UnsafeName for a server that discovery would not have given.
         """
         operation = Operation(
-            f"read the firewall rules of server {server.name}", READ_ACTION.format("firewallRules"), server.id
+            f"read the firewall rules of server {printable(server.name)}",
+            READ_ACTION.format("firewallRules"),
+            server.id,
         )
         path = f"{server_path(server)}/firewallRules?api-version={API_VERSION}"
         items = self._access.read(server.subscription_id, path, _RULES, operation, deadline)
@@ -77,7 +79,9 @@ class FirewallReader:
         )
 
     def _names(self, server: Server, kind: str, deadline: Deadline) -> tuple[str, ...] | None:
-        operation = Operation(f"read the {kind} of server {server.name}", READ_ACTION.format(kind), server.id)
+        operation = Operation(
+            f"read the {kind} of server {printable(server.name)}", READ_ACTION.format(kind), server.id
+        )
         path = f"{server_path(server)}/{kind}?api-version={API_VERSION}"
         try:
             items = self._access.read(server.subscription_id, path, _NAMES, operation, deadline)
@@ -134,7 +138,7 @@ class FirewallWriter:
 
 def _writing(verb: str, server: Server, name: str) -> Operation:
     return Operation(
-        f"{verb} firewall rule {printable(name)} of server {server.name}",
+        f"{verb} firewall rule {printable(name)} of server {printable(server.name)}",
         f"Microsoft.Sql/servers/firewallRules/{verb}",
         server.id,
     )

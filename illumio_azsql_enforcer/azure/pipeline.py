@@ -16,6 +16,7 @@ from azure.core.rest import HttpRequest, HttpResponse
 from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
 
 from illumio_azsql_enforcer import __version__
+from illumio_azsql_enforcer.azure.pacing import Pace, Pacing
 from illumio_azsql_enforcer.azure.tokens import TokenSource
 from illumio_azsql_enforcer.errors import UnsafeName
 from illumio_azsql_enforcer.text import printable
@@ -110,12 +111,13 @@ class Counting(HTTPPolicy[HttpRequest, HttpResponse]):
             self._requests.add(request.http_request.method, code)
 
 
-def policies(resource_manager: str, tokens: TokenSource, requests: Requests) -> list[object]:
+def policies(resource_manager: str, tokens: TokenSource, pace: Pace, requests: Requests) -> list[object]:
     """A new list for one client."""
     return [
         RequestIdPolicy(),
         UserAgentPolicy(base_user_agent=USER_AGENT),
         OnlyRules(resource_manager),
+        Pacing(pace),
         Authentication(tokens),
         Counting(requests),
     ]

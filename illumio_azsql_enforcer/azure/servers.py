@@ -63,10 +63,11 @@ def discover(access: AzureAccess, settings: ServerSettings, deadline: Deadline) 
     subscriptions = access.subscriptions(deadline)
     with ThreadPoolExecutor(max_workers=min(access.settings.concurrency, max(1, len(subscriptions)))) as pool:
         found = list(pool.map(lambda subscription: _listed(access, subscription, deadline), subscriptions))
-    servers = (s for listed in found if not isinstance(listed, SubscriptionFailure) for s in listed)
+    listed = [servers for servers in found if not isinstance(servers, SubscriptionFailure)]
+    once = {server.id.lower(): server for servers in listed for server in servers}  # pages of two moments may overlap
     return Discovered(
-        tuple(sorted((s for s in servers if is_candidate(s.name, settings)), key=lambda s: s.id)),
-        tuple(listed for listed in found if isinstance(listed, SubscriptionFailure)),
+        tuple(sorted((s for s in once.values() if is_candidate(s.name, settings)), key=lambda s: s.id)),
+        tuple(failed for failed in found if isinstance(failed, SubscriptionFailure)),
     )
 
 

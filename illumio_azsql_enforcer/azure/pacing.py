@@ -1,0 +1,100 @@
+"""Keeps all threads together within ARM's buckets of requests: one for each subscription and kind of request.
+
+ARM says in its answers how much is left of a bucket (`x-ms-ratelimit-remaining-subscription-reads` and the like), and
+refuses a request that comes before the Retry-After of a 429 has passed. So nobody asks while a bucket is known to be
+empty; the request is then not made but ends as ArmThrottled, with the time to wait, like one that ARM refused.
+"""
+
+import re
+import threading
+from dataclasses import dataclass
+
+from azure.core.pipeline import PipelineRequest, PipelineResponse
+from azure.core.pipeline.policies import HTTPPolicy
+from azure.core.rest import HttpRequest, HttpResponse
+
+from illumio_azsql_enforcer.azure.failures import asked_wait
+from illumio_azsql_enforcer.clock import Clock
+from illumio_azsql_enforcer.errors import ArmThrottled
+
+KNOWN_FOR = 1.0  # seconds for which a remaining count is believed; buckets fill again all the time
+LONGEST_PAUSE = 60.0  # seconds for which everybody waits at most, whatever one answer said
+_REMAINING = re.compile(r"x-ms-ratelimit-remaining-subscription-(global-)?(reads|writes|deletes)", re.IGNORECASE)
+_SUBSCRIPTION = re.compile(r"/subscriptions/([^/?]+)")
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """Monotonic seconds, and numbers of requests."""
+
+    closed_until: float = float("-inf")
+    left: int = 0
+    left_at: float = float("-inf")
+    under_way: int = 0
+
+    def wait(self, now: float) -> float:
+        """Seconds until one more request makes sense; 0: now."""
+        empty = self.under_way >= self.left and now < self.left_at + KNOWN_FOR
+        return max(0.0, self.closed_until - now, self.left_at + KNOWN_FOR - now if empty else 0.0)
+
+
+class Pace:
+    """What is known of the buckets. Thread-safe."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._buckets: dict[tuple[str, str], _Bucket] = {}
+
+    def begin(self, request: HttpRequest) -> None:
+        """A request is about to be made. Raises ArmThrottled when its bucket is known to be empty."""
+        subscription, kind = key = _key(request)
+        with self._lock:
+            bucket = self._buckets.setdefault(key, _Bucket())
+            wait = bucket.wait(self._clock.monotonic())
+            if wait > 0:
+                raise ArmThrottled(
+                    f"Azure lets no further {kind} through for subscription {subscription} before {wait:.1f} seconds "
+                    "have passed",
+                    retry_after=wait,
+                )
+            bucket.under_way += 1
+
+    def end(self, request: HttpRequest, response: HttpResponse | None) -> None:
+        """The request that began is over."""
+        with self._lock:
+            bucket, now = self._buckets[_key(request)], self._clock.monotonic()
+            bucket.under_way -= 1
+            left = _left(response) if response is not None else None
+            if left is not None:
+                bucket.left, bucket.left_at = left, now
+            if response is not None and response.status_code == 429:
+                bucket.closed_until = now + min(asked_wait(response.headers) or 0.0, LONGEST_PAUSE)
+
+
+class Pacing(HTTPPolicy[HttpRequest, HttpResponse]):
+    """Holds requests back as Pace says."""
+
+    def __init__(self, pace: Pace) -> None:
+        super().__init__()
+        self._pace = pace
+
+    def send(self, request: PipelineRequest[HttpRequest]) -> PipelineResponse[HttpRequest, HttpResponse]:
+        self._pace.begin(request.http_request)
+        answer: HttpResponse | None = None
+        try:
+            response = self.next.send(request)
+            answer = response.http_response
+            return response
+        finally:
+            self._pace.end(request.http_request, answer)
+
+
+def _key(request: HttpRequest) -> tuple[str, str]:
+    found = _SUBSCRIPTION.search(request.url)
+    return found.group(1).lower() if found else "", request.method
+
+
+def _left(response: HttpResponse) -> int | None:
+    counts = [int(n) for name, n in response.headers.items() if _REMAINING.fullmatch(name) and n.isdecimal()]
+    return min(counts, default=None)
