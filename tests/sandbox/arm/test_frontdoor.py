@@ -395,3 +395,20 @@ def test_a_seed_gives_the_same_ids_again() -> None:
     assert one.tenant_id != other.tenant_id
     for never_started in (one, two, other):
         never_started.stop()
+
+
+def test_a_scope_covers_what_is_below_it_and_not_what_begins_alike(azure: ArmSimulator, raw: Raw) -> None:
+    other = azure.state.add_server("far-sql", subscription=SUBSCRIPTION, resource_group="data-2")
+    azure.state.lock(SERVER_ID.rpartition("/providers")[0], "ReadOnly")
+    body = {"properties": {"startIpAddress": "192.0.2.1", "endIpAddress": "192.0.2.1"}}
+    assert raw("PUT", f"{other}/firewallRules/r", body).status == 200
+    assert raw("PUT", f"{RULES}/r", body).status == 409
+
+
+def test_asking_too_early_does_not_prolong_the_wait(azure: ArmSimulator, raw: Raw, clock: VirtualClock) -> None:
+    azure.switches.throttle = Throttle(reads=(1, 0.5), least_wait=5)
+    statuses = [raw("GET", SERVERS).status]
+    for seconds in (0, 1, 3, 1):
+        clock.advance(seconds)
+        statuses.append(raw("GET", SERVERS).status)
+    assert statuses == [200, 429, 429, 429, 200]

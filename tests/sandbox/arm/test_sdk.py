@@ -1,5 +1,6 @@
 """The real SDK and the real credentials work against the simulator, over http and https."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -70,3 +71,17 @@ def test_a_rule_named_by_dots_shows_as_the_catastrophe_it_is(whole: tuple[ArmSim
     (entry,) = azure.catastrophes
     assert (entry.method, entry.status) == ("DELETE", 403)
     assert azure.state.server("orders-sql")
+
+
+def test_many_threads_write_at_once(azure: ArmSimulator, sdk: SqlManagementClient) -> None:
+    sizes: list[tuple[int, int]] = []
+    azure.monitor = lambda _server, before, after: sizes.append((len(before), len(after)))
+
+    def put(number: int) -> None:
+        body = {"properties": {"startIpAddress": f"192.0.2.{number}", "endIpAddress": f"192.0.2.{number}"}}
+        sdk.firewall_rules.create_or_update("data", "orders-sql", f"r{number}", body, **HTTP)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(put, range(40)))
+    assert sizes == [(n, n + 1) for n in range(40)]
+    assert len(azure.state.rules("orders-sql")) == 40

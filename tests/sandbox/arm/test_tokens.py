@@ -1,5 +1,7 @@
 """Managed identity, client secret, certificate and workload identity get tokens; wrong requests get what Azure says."""
 
+import base64
+import json
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,10 +21,11 @@ from azure.identity import (
 )
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
 
 from illumio_azsql_enforcer.sandbox.arm import ArmSimulator, Fault, Reply
+from illumio_azsql_enforcer.sandbox.arm.tokens import signed_by
 from tests.sandbox.arm.conftest import SUBSCRIPTION, Raw
 from tests.support.clock import VirtualClock
 
@@ -252,3 +255,26 @@ def test_tokens_can_be_expired_and_forgotten(served: Raw, azure: ArmSimulator) -
     assert served("GET", path).code == "ExpiredAuthenticationToken"
     azure.tokens.forget_all()
     assert served("GET", path).code == "InvalidAuthenticationToken"
+
+
+def encoded(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).decode().rstrip("=")
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "PS256", "none"])
+def test_an_assertion_names_the_certificate_that_signed_it(tmp_path: Path, algorithm: str) -> None:
+    certificate = make_certificate(tmp_path / "app.pem")
+    key = serialization.load_pem_private_key((tmp_path / "app.pem").read_bytes(), None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+
+    def assertion(header: dict[str, str]) -> str:
+        head = encoded(json.dumps({"alg": algorithm, **header}).encode()) + "." + encoded(b"{}")
+        pss = padding.PSS(padding.MGF1(hashes.SHA256()), 32)
+        scheme = pss if algorithm == "PS256" else padding.PKCS1v15()
+        return f"{head}.{encoded(key.sign(head.encode(), scheme, hashes.SHA256()))}"
+
+    thumbprint = encoded(certificate.fingerprint(hashes.SHA256()))
+    assert signed_by(assertion({"x5t#S256": thumbprint}), certificate) is (algorithm != "none")
+    assert not signed_by(assertion({"x5t#S256": encoded(b"other")}), certificate)
+    assert not signed_by(assertion({}), certificate)
+    assert not signed_by("rubbish", certificate)
