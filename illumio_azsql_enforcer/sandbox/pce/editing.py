@@ -56,7 +56,8 @@ def create(org: Org, resource: Resource, body: object, origin: Origin, rule_set:
     if rule_set is None:
         org.objects(resource.collection, "draft" if resource.versioned else None)[_id(made)] = made
     else:
-        rule_set[HELD_AS[resource.collection]].append(made)
+        held = HELD_AS[resource.collection]
+        rule_set[held] = [*(rule_set.get(held) or []), made]
         _touch(org, rule_set)
     org.revision += 1
     record_edit(org, resource, None, made, origin)

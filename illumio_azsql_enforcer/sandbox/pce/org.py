@@ -11,6 +11,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC
 from threading import RLock
+from typing import Any
 
 from illumio_azsql_enforcer.clock import Clock
 from illumio_azsql_enforcer.sandbox.pce.refusals import not_found
@@ -23,6 +24,10 @@ Objects = dict[str, dict[str, Json]]  # collection -> id -> object
 USER = {"href": "/users/1"}
 USER_NAME = "admin@pce.example.com"
 PCE_FQDN = "pce.example.com"
+
+
+class Verbatim(dict[str, Any]):
+    """A planted object or rule: it is answered as it is, not trimmed to the release."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,6 @@ class Org:
         self.draft: Objects = {name: {} for name in VERSIONED}
         self.versions: dict[int, Version] = {}
         self.events: list[Json] = []
-        self.verbatim: set[str] = set()  # hrefs of objects that are answered as they were planted
         self.revision = 0
         self._numbers: Counter[str] = Counter()
 
@@ -127,8 +131,8 @@ class Org:
         """The stored object, or rule, at a place. Raises Refused 404."""
         found = self.objects(place.collection, place.view).get(place.id or "")
         if found is not None and place.rules:
-            ids = (rule for rule in found[HELD_AS[place.rules]] if rule["href"].rpartition("/")[2] == place.rule_id)
-            found = next(ids, None)
+            rules = found.get(HELD_AS[place.rules]) or []
+            found = next((rule for rule in rules if rule["href"].rpartition("/")[2] == place.rule_id), None)
         if found is None:
             raise not_found(href)
         return found
@@ -165,5 +169,10 @@ def settled(one: Json) -> Json:
     kept["update_type"] = None
     for held in HELD_AS.values():
         if held in kept:
-            kept[held] = [{**rule, "update_type": None} for rule in kept[held] if rule["update_type"] != "delete"]
+            kept[held] = settled_rules(kept[held])
     return kept
+
+
+def settled_rules(rules: list[Json]) -> list[Json]:
+    """Rules without the deleted ones, and without marks of pending changes."""
+    return [type(rule)({**rule, "update_type": None}) for rule in rules if rule["update_type"] != "delete"]

@@ -4,47 +4,48 @@ For large estates, for recorded answers and for hostile ones (dangling reference
 """
 
 from collections.abc import Iterable, Mapping
-from copy import deepcopy
 
-from illumio_azsql_enforcer.sandbox.pce.org import Org, Version
+from illumio_azsql_enforcer.sandbox.pce.org import Org, Verbatim
 from illumio_azsql_enforcer.sandbox.pce.resources import HELD_AS, RESOURCES
 from illumio_azsql_enforcer.sandbox.pce.shapes import Json, JsonValue
 
-HEAVY = ("workloads", "labels")  # large, and without references to versioned objects: kept as they are
-
 
 def plant(org: Org, objects: Mapping[str, Iterable[Json]]) -> int:
-    """Add objects, each with its own href (any view), or replace those that have it; returns the new policy version.
+    """Add objects, each with its own href, or replace those that have it; returns the new policy version.
 
-    `objects` maps a collection to its objects. They are answered as they are, but for the view in their hrefs.
-    Versioned ones are in the draft and in the new version.
+    `objects` maps a collection to its objects. They are answered as they are, inner hrefs included; versioned ones
+    (give them active hrefs) are in the new version, and with draft hrefs in the draft, where they can be edited.
     """
     modified: dict[str, list[Json]] = {}
     held = {name: dict(one) for name, one in org.active.objects.items()}
     for collection, many in objects.items():
-        kept = {_id(one): _drafted(one) if collection not in HEAVY else dict(one) for one in many}
-        org.verbatim.update(one["href"] for one in kept.values())
+        kept = {_id(one): _marked(one) for one in many}
         org.skip_ids(collection, kept)
         if RESOURCES[collection].versioned:
-            _keep_draft(org, collection, kept)
+            org.draft[collection].update({name: _draft(one) for name, one in kept.items()})
             held[collection].update(kept)
             modified[collection] = []
         else:
             org.live[collection].update(kept)
-    return _next(org, held, modified).number
+    return org.add_version("Planted", held, modified).number
 
 
-def _next(org: Org, held: dict[str, dict[str, Json]], modified: dict[str, list[Json]]) -> Version:
-    return org.add_version("Planted", held, modified)
+def _marked(one: Json) -> Json:
+    """The object as it is, but it and its rules known as planted."""
+    marked = Verbatim(one)
+    for rules in HELD_AS.values():
+        if isinstance(one.get(rules), list):
+            marked[rules] = [Verbatim(rule) if isinstance(rule, dict) else rule for rule in one[rules]]
+    return marked
 
 
-def _keep_draft(org: Org, collection: str, kept: Mapping[str, Json]) -> None:
-    for name, one in kept.items():
-        draft = deepcopy(one)
-        draft["update_type"] = None
-        for rules in HELD_AS.values() if collection == "rule_sets" else ():
-            draft[rules] = [{"update_type": None, **rule} for rule in draft.get(rules) or []]
-        org.draft[collection][name] = draft
+def _draft(one: Json) -> Json:
+    draft: Json = _drafted(one)
+    draft["update_type"] = None
+    for rules in HELD_AS.values():
+        for rule in draft.get(rules) or []:
+            rule["update_type"] = None
+    return draft
 
 
 def _drafted(value: JsonValue) -> JsonValue:
@@ -53,7 +54,7 @@ def _drafted(value: JsonValue) -> JsonValue:
         return [_drafted(one) for one in value]
     if not isinstance(value, dict):
         return value
-    copied = {key: _drafted(one) for key, one in value.items()}
+    copied = type(value)({key: _drafted(one) for key, one in value.items()})
     href = copied.get("href")
     if isinstance(href, str) and "/sec_policy/" in href:
         before, _, after = href.partition("/sec_policy/")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from illumio_azsql_enforcer.sandbox.pce.events import Origin, record
-from illumio_azsql_enforcer.sandbox.pce.org import Objects, Org, Version, settled
+from illumio_azsql_enforcer.sandbox.pce.org import Objects, Org, Verbatim, Version, settled, settled_rules
 from illumio_azsql_enforcer.sandbox.pce.refusals import Refused
 from illumio_azsql_enforcer.sandbox.pce.resources import HELD_AS, VERSIONED
 from illumio_azsql_enforcer.sandbox.pce.shapes import Json, JsonValue
@@ -75,10 +75,10 @@ def _check_dependencies(org: Org, objects: Objects, chosen: list[tuple[str, Json
     """What is provisioned may refer only to what is; a deletion may leave nobody behind who refers to it."""
     deletes = any(one["update_type"] == "delete" for _, one in chosen)
     for collection, one in chosen:
-        held = [objects[collection].get(_id(one))]
+        held = [] if isinstance(one, Verbatim) else [objects[collection].get(_id(one))]
         for href in _versioned_references([objects["rule_sets"], objects["label_groups"]] if deletes else held):
             place = org.place(href)
-            if place.id not in objects[place.collection] and href not in org.verbatim:
+            if place.id not in objects[place.collection]:
                 raise Refused(406, "dependencies_not_provisioned", f"To be provisioned as well: {href}")
 
 
@@ -100,7 +100,7 @@ def _settle_draft(org: Org, objects: Objects, chosen: list[tuple[str, Json]]) ->
             one["update_type"] = None
             for held in HELD_AS.values():
                 if held in one:
-                    one[held] = [{**rule, "update_type": None} for rule in one[held] if rule["update_type"] != "delete"]
+                    one[held] = settled_rules(one[held])
         else:
             del org.draft[collection][name]
 

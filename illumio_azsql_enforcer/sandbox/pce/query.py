@@ -95,7 +95,12 @@ def _modes(text: str) -> Test:
 
 
 def _refers_to(name: str) -> Callable[[str], Test]:
-    return lambda text: lambda one: _last(one[name]["href"]) == _last(text)
+    return lambda text: lambda one: _last(_bound(one, name)) == _last(text)
+
+
+def _bound(binding: Json, name: str) -> str:
+    reference = binding.get(name) or (binding.get("bound_service") if name == "virtual_service" else None) or {}
+    return str(reference.get("href"))
 
 
 def _last(href: str) -> str:

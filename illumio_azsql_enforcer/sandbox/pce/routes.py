@@ -220,7 +220,7 @@ class Routes:
 
     def _rules(self, request: Request, href: str, kind: str, view: str) -> Verbs:
         rule_set = self._org.stored(self._org.place(href), href)
-        rules = rule_set.get(HELD_AS[kind], [])
+        rules = rule_set.get(HELD_AS[kind]) or []
 
         def add() -> Reply:
             made = create(self._org, RULE_KINDS[kind], _body(request), _origin(request), rule_set)

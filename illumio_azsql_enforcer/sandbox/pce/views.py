@@ -1,6 +1,7 @@
 """Stored objects as the PCE shows them: in the draft, active or a numbered view, and with the fields of its release."""
 
-from illumio_azsql_enforcer.sandbox.pce.org import Org
+from illumio_azsql_enforcer.sandbox.pce.org import Org, Verbatim
+from illumio_azsql_enforcer.sandbox.pce.resources import HELD_AS
 from illumio_azsql_enforcer.sandbox.pce.shapes import Json, JsonValue
 
 OLD_MODES = {"idle": "idle", "visibility_only": "illuminated", "full": "enforced", "selective": "selective"}
@@ -17,8 +18,8 @@ class Views:
 
     def show(self, collection: str, stored: Json, view: str | None, representation: str = "") -> Json:
         """The object as an answer holds it."""
-        if stored["href"] in self.org.verbatim:
-            return dict(in_view(stored, view)) if view else stored
+        if isinstance(stored, Verbatim):
+            return _planted(stored, view)
         if collection == "workloads":
             return self._workload(stored, with_values=self.release.label_values or bool(representation))
         shown: Json = in_view(stored, view)
@@ -34,9 +35,10 @@ class Views:
 
     def rule(self, kind: str, stored: Json, view: str) -> Json:
         """One rule as an answer holds it."""
+        if isinstance(stored, Verbatim):
+            return _planted(stored, view)
         shown: Json = in_view(stored, view)
-        if stored["href"] not in self.org.verbatim:
-            self._rule(shown, names=False, exclusion=self._exclusion(kind))
+        self._rule(shown, names=False, exclusion=self._exclusion(kind))
         return shown
 
     def _exclusion(self, kind: str) -> bool:
@@ -60,7 +62,7 @@ class Views:
 
     def _label(self, reference: Json) -> Json:
         label = self.org.live["labels"].get(reference["href"].rpartition("/")[2])
-        return {"href": reference["href"], "key": label["key"], "value": label["value"]} if label else reference
+        return {"href": reference["href"], "key": label.get("key"), "value": label.get("value")} if label else reference
 
     # --- versioned
 
@@ -78,10 +80,10 @@ class Views:
     def _rule_set(self, shown: Json, names: bool) -> None:  # noqa: FBT001 - private
         for scope in shown["scopes"]:
             self._items(scope, names=names, exclusion=self.release.exclusions)
-        for rule in shown["rules"]:
-            self._rule(rule, names=names, exclusion=self.release.exclusions)
-        for rule in shown["deny_rules"]:
-            self._rule(rule, names=names, exclusion=self._exclusion("deny_rules"))
+        for kind, held in HELD_AS.items():
+            for rule in shown[held]:
+                if not isinstance(rule, Verbatim):
+                    self._rule(rule, names=names, exclusion=self._exclusion(kind))
         shown["ip_tables_rules"] = []
         inline = self.release.inline_deny_rules if self.inline_deny_rules is None else self.inline_deny_rules
         if not (inline and self.release.deny_rules):
@@ -116,13 +118,18 @@ class Views:
                 item[kind]["name"] = self._name(collection, item[kind]["href"])
 
 
+def _planted(stored: Json, view: str | None) -> Json:
+    """As it is; once edited, and so with draft hrefs, with those of the view."""
+    return dict(in_view(stored, view)) if view and "/sec_policy/draft/" in stored["href"] else stored
+
+
 def in_view(value: JsonValue, view: str | None) -> JsonValue:
     """A copy whose hrefs of versioned objects are those of the view."""
     if isinstance(value, list):
         return [in_view(one, view) for one in value]
     if not isinstance(value, dict):
         return value
-    copied = {key: in_view(one, view) for key, one in value.items()}
+    copied = type(value)({key: in_view(one, view) for key, one in value.items()})
     href = copied.get("href")
     if view not in (None, "draft") and isinstance(href, str):
         copied["href"] = href.replace("/sec_policy/draft/", f"/sec_policy/{view}/", 1)

@@ -7,6 +7,7 @@ import pytest
 import requests
 
 from illumio_azsql_enforcer.sandbox.pce import PceSimulator, faults
+from illumio_azsql_enforcer.sandbox.pce.shapes import Json
 from illumio_azsql_enforcer.sandbox.wire import Fault
 from tests.sandbox.pce.conftest import Client
 
@@ -118,7 +119,10 @@ def test_planted_objects_are_answered_as_they_are(pce: PceSimulator, client: Cli
             {
                 "href": "/orgs/1/sec_policy/active/rule_sets/77/sec_rules/1",
                 "providers": [{"moon": {"href": "/orgs/1/moons/1"}}],
-                "consumers": [{"ip_list": {"href": "/orgs/1/sec_policy/active/ip_lists/404"}}],
+                "consumers": [
+                    {"ip_list": {"href": "/orgs/1/sec_policy/active/ip_lists/404"}},
+                    {"ip_list": {"href": "/orgs/1/sec_policy/draft/ip_lists/1"}},
+                ],
                 "ingress_services": None,
             }
         ],
@@ -134,3 +138,25 @@ def test_planted_objects_are_answered_as_they_are(pce: PceSimulator, client: Cli
     made = pce.console.create("rule_sets", name="after", scopes=[[]])
     assert made["href"].endswith("/rule_sets/78")
     assert pce.console.provision() == 3
+
+
+def test_a_planted_object_can_be_edited_and_provisioned(pce: PceSimulator, client: Client) -> None:
+    rule: Json = {
+        "href": "/orgs/1/sec_policy/active/rule_sets/77/sec_rules/5",
+        "enabled": True,
+        "providers": [{"actors": "ams"}],
+        "consumers": [{"ip_list": {"href": "/orgs/1/sec_policy/active/ip_lists/404"}}],
+        "ingress_services": [{"port": 1433, "proto": 6}],
+        "odd": 1,
+    }
+    planted: Json = {"href": "/orgs/1/sec_policy/active/rule_sets/77", "name": "x", "scopes": [[]], "rules": [rule]}
+    workload: Json = {"href": "/orgs/1/workloads/w-1", "name": "w", "labels": [], "interfaces": []}
+    pce.console.plant({"rule_sets": [planted], "workloads": [workload]})
+    pce.console.update(rule["href"], enabled=False)
+    pce.console.update(workload["href"], online=False)
+    assert client.json(planted["href"]) == planted
+    assert pce.console.provision() == 3
+    shown = client.json(planted["href"])["rules"][0]
+    assert {name: shown[name] for name in rule} == {**rule, "enabled": False}
+    assert client.json(workload["href"])["online"] is False
+    assert "online" not in workload
