@@ -79,7 +79,7 @@ class ServerCycle:
 
     def failed(self, server: Server, reason: str) -> ServerReport:
         """A server about which nothing more can be told in this cycle; its firewall stays as it is."""
-        return ServerReport(server, Outcome.FAILED, self.mode_of(server), reason)
+        return ServerReport(server, Outcome.FAILED, mode_of(self.config, server), reason)
 
     def _govern(self, governed: Governed) -> ServerReport:
         """Brings a governed server in line, as far as its mode and the guards permit."""
@@ -111,7 +111,7 @@ class ServerCycle:
         owned = ownership_of(self.config.enforcement).owns
         ours = [rule for rule in rules if owned(rule.name)]
         if not ours:
-            return ServerReport(server, Outcome.SKIPPED, self.mode_of(server), ungoverned.reason)
+            return ServerReport(server, Outcome.SKIPPED, mode_of(self.config, server), ungoverned.reason)
         held = plural(len(ours), "firewall rule")
         return self.failed(
             server,
@@ -119,18 +119,13 @@ class ServerCycle:
             "give it its labels back, or delete them by hand.",
         )
 
-    def mode_of(self, server: Server) -> Mode:
-        """The mode set for the server by name, else the one of the config."""
-        override = self.config.servers.overrides.get(server.name.lower())
-        return override.mode if override and override.mode else self.config.enforcement.mode
-
     def _plan(self, server: Server, translation: Translation, deadline: Deadline) -> Plan:
         enforcement = self.config.enforcement
         return make_plan(
             server,
             self.reader.rules(server, deadline),
             translation.desired,
-            mode=self.mode_of(server),
+            mode=mode_of(self.config, server),
             settings=enforcement,
             max_rules=min(enforcement.max_rules, self.memory.limits.get(server.id, enforcement.max_rules)),
         )
@@ -178,6 +173,12 @@ class ServerCycle:
             return Neighbours(ipv6_rules=None, virtual_network_rules=None)
         self.memory.neighbours[server.id] = (now, found)
         return found
+
+
+def mode_of(config: Config, server: Server) -> Mode:
+    """The mode set for the server by name, else the one of the config."""
+    override = config.servers.overrides.get(server.name.lower())
+    return override.mode if override and override.mode else config.enforcement.mode
 
 
 def neighbour_notes(neighbours: Neighbours) -> list[Note]:

@@ -1,10 +1,11 @@
 """The embedded sandbox as one thing: a PCE and an Azure on loopback, the 2020 article's estate, a config for both."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from illumio_azsql_enforcer.errors import EnforcerError
 from illumio_azsql_enforcer.sandbox.arm import ArmSimulator
@@ -39,6 +40,9 @@ enforcement:
 """
 
 
+S = TypeVar("S")
+
+
 class SandboxError(EnforcerError):
     """The sandbox cannot be started here."""
 
@@ -64,23 +68,24 @@ def open_sandbox(directory: Path, *, port: int = 0) -> Iterator[Sandbox]:
 
     The PCE listens on `port` and ARM on the next one; 0 takes free ports. Raises SandboxError when a port is in use.
     """
-    try:
-        pce = PceSimulator(port=port).start()
-    except OSError as error:
-        raise _in_use(port, error) from error
-    try:
-        arm = ArmSimulator(port=port and port + 1).start()
-    except OSError as error:
-        pce.stop()
-        raise _in_use(port + 1, error) from error
-    with pce, arm:
+    arm_port = port + 1 if port else 0
+    with (
+        _listening(port, lambda: PceSimulator(port=port)) as pce,
+        _listening(arm_port, lambda: ArmSimulator(port=arm_port)) as arm,
+    ):
         yield Sandbox(pce, arm, blog_estate(pce, arm), _write_config(directory, pce, arm))
 
 
-def _in_use(port: int, error: OSError) -> SandboxError:
-    return SandboxError(
-        f"The sandbox cannot listen on 127.0.0.1:{port}: {error.strerror}; choose other ports with --port."
-    )
+@contextmanager
+def _listening(port: int, make: Callable[[], AbstractContextManager[S]]) -> Iterator[S]:
+    with ExitStack() as stack:
+        try:
+            simulator = stack.enter_context(make())
+        except OSError as error:
+            raise SandboxError(
+                f"The sandbox cannot listen on 127.0.0.1:{port}: {error.strerror}; choose other ports with --port."
+            ) from error
+        yield simulator
 
 
 def _write_config(directory: Path, pce: PceSimulator, arm: ArmSimulator) -> Path:
