@@ -65,7 +65,7 @@ class FirewallReader:
             server.id,
         )
         path = f"{server_path(server)}/firewallRules?api-version={API_VERSION}"
-        items = self._access.read(server.subscription_id, path, _RULES, operation, deadline)
+        items = self._access.read(path, _RULES, operation, deadline)
         return _distinct([_rule(item, operation) for item in items], operation)
 
     def neighbours(self, server: Server, deadline: Deadline) -> Neighbours:
@@ -84,7 +84,7 @@ class FirewallReader:
         )
         path = f"{server_path(server)}/{kind}?api-version={API_VERSION}"
         try:
-            items = self._access.read(server.subscription_id, path, _NAMES, operation, deadline)
+            items = self._access.read(path, _NAMES, operation, deadline)
         except (ArmForbidden, ArmNotFound):
             return None
         return tuple(item.name for item in items)

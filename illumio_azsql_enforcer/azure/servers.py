@@ -88,7 +88,7 @@ def _listed(access: AzureAccess, subscription_id: str, deadline: Deadline) -> li
     try:
         key = checked_subscription(subscription_id)
         path = f"/subscriptions/{key}/providers/Microsoft.Sql/servers?api-version={API_VERSION}"
-        items = access.read(key, path, _SERVERS, operation, deadline)
+        items = access.read(path, _SERVERS, operation, deadline)
         return [_server(item, operation) for item in items if "analytics" not in (item.kind or "").lower()]
     except ArmError as error:
         return SubscriptionFailure(subscription_id, error)

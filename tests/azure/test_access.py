@@ -256,6 +256,13 @@ access.close()
     assert (run.stdout, run.stderr) == ("raised\n", "")
 
 
+def test_what_only_reads_does_not_load_what_can_write() -> None:
+    script = "import sys; import illumio_azsql_enforcer.azure.servers; import illumio_azsql_enforcer.azure.firewall;"
+    script += "print('azure.mgmt.sql' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert run.stdout == "False\n"
+
+
 def test_a_server_without_its_names_never_reaches_the_sdk(
     access: AzureAccess, server: Server, deadline: Deadline
 ) -> None:
