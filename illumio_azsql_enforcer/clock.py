@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -22,6 +23,26 @@ class Clock(Protocol):
     def sleep(self, seconds: float) -> None:
         """Wait. Raises Stopped at once when the program is asked to stop."""
         ...
+
+
+class BeatingClock:
+    """Another clock whose waits show that the program is alive: `beat` is called before, during and after each."""
+
+    def __init__(self, clock: Clock, beat: Callable[[], None], every: float) -> None:
+        self._clock, self._beat, self._every = clock, beat, every
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        until = self.monotonic() + seconds
+        self._beat()
+        while (left := until - self.monotonic()) > 0:
+            self._clock.sleep(min(left, self._every))
+            self._beat()
 
 
 class SystemClock:

@@ -14,7 +14,7 @@ import structlog
 from illumio_azsql_enforcer.azure.access import AzureAccess
 from illumio_azsql_enforcer.azure.firewall import FirewallReader, FirewallWriter
 from illumio_azsql_enforcer.azure.servers import Discovered
-from illumio_azsql_enforcer.clock import Clock
+from illumio_azsql_enforcer.clock import BeatingClock, Clock
 from illumio_azsql_enforcer.errors import EnforcerError
 from illumio_azsql_enforcer.journal import Journal, NullJournal, writer_lock
 from illumio_azsql_enforcer.model.firewall import Governed, Translation
@@ -46,13 +46,20 @@ class Enforcer:
     """Holds the connections, and what is remembered between cycles. Not for two threads at once."""
 
     def __init__(
-        self, config: Config, options: Options, clock: Clock, stopping: Callable[[], bool] = lambda: False
+        self,
+        config: Config,
+        options: Options,
+        clock: Clock,
+        stopping: Callable[[], bool] = lambda: False,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
+        """`beat` is called from several threads whenever a cycle gets on: an answer, a server done, a wait."""
         self.config = config
         self._options = options
-        self._clock = clock
+        self._clock = clock = BeatingClock(clock, beat, every=config.enforcement.interval)
         self._stopping = stopping
-        self._pce = PceClient(config.pce, clock)
+        self._beat = beat
+        self._pce = PceClient(config.pce, clock, beat)
         self._azure = AzureAccess(config.azure, clock)
         self._reader = FirewallReader(self._azure)
         self._writer = None if options.dry_run else FirewallWriter(self._azure)
@@ -107,6 +114,8 @@ class Enforcer:
         """Every server on its own: the failure of one leaves the others' work alone."""
         with ThreadPoolExecutor(self.config.azure.concurrency, thread_name_prefix="server") as pool:
             tasks = [(candidate, pool.submit(work.one, candidate)) for candidate in candidates]
+            for _, task in tasks:
+                task.add_done_callback(lambda _: self._beat())
         return tuple(_result(work, candidate, task) for candidate, task in tasks)
 
     def _selected(self, candidate: Candidate) -> bool:
@@ -124,7 +133,13 @@ class Enforcer:
         return writer_lock(self._state_dir, holder="a cycle", wait=LOCK_WAIT, clock=self._clock)
 
     def _calls(self) -> Calls:
-        return Calls(self._pce.requests_made, self._azure.reads, self._azure.writes)
+        return Calls(
+            pce=self._pce.requests_made,
+            azure_reads=self._azure.reads,
+            azure_writes=self._azure.writes,
+            pce_by=self._pce.requests_by_endpoint,
+            azure_by=self._azure.requests,
+        )
 
     def _finish(self, draft: _Draft, before: Calls) -> Report:
         return Report(

@@ -1,5 +1,6 @@
 """The report of one cycle: what was seen, wanted and done for each server. Text, JSON and health all draw from it."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -33,9 +34,17 @@ class Calls:
     pce: int = 0
     azure_reads: int = 0
     azure_writes: int = 0
+    pce_by: Mapping[tuple[str, str], int] = field(default_factory=dict)  # (endpoint, HTTP status or `none`) -> number
+    azure_by: Mapping[tuple[str, str], int] = field(default_factory=dict)  # (method, HTTP status or `none`) -> number
 
     def __sub__(self, other: "Calls") -> "Calls":
-        return Calls(self.pce - other.pce, self.azure_reads - other.azure_reads, self.azure_writes - other.azure_writes)
+        return Calls(
+            self.pce - other.pce,
+            self.azure_reads - other.azure_reads,
+            self.azure_writes - other.azure_writes,
+            Counter(self.pce_by) - Counter(other.pce_by),
+            Counter(self.azure_by) - Counter(other.azure_by),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,8 @@ class ServerReport:
     labels: Mapping[str, str] = field(default_factory=dict)
     labels_from: LabelsFrom | None = None
     plan_id: str | None = None
+    guards: tuple[str, ...] = ()  # names of the guards that said no
+    max_rules: int | None = None  # how many rules the server can hold, as far as is known; None: no plan was made
     desired: tuple[Desired, ...] = ()
     live: tuple[LiveRule, ...] = ()  # as read before the steps
     steps: tuple[StepResult, ...] = ()

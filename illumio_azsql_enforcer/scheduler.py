@@ -7,7 +7,7 @@ from typing import Protocol
 import structlog
 
 from illumio_azsql_enforcer.clock import Clock
-from illumio_azsql_enforcer.errors import ConfigError
+from illumio_azsql_enforcer.errors import EnforcerError
 from illumio_azsql_enforcer.model.settings import Config
 from illumio_azsql_enforcer.process import Requests
 from illumio_azsql_enforcer.report import Report
@@ -37,8 +37,8 @@ class Cycles(Protocol):
 class Scheduler:
     """Runs cycles until it is asked to stop.
 
-    `load` makes the Cycles of the current config file, at the start and at each reload; it raises ConfigError. `wait`
-    blocks for at most so many seconds, less when a request wakes it.
+    `load` makes the Cycles of the current config file, at the start and at each reload; it raises EnforcerError. `wait`
+    blocks for at most so many seconds, less when a request wakes it. `beat` says that the loop is alive.
     """
 
     def __init__(
@@ -49,24 +49,27 @@ class Scheduler:
         clock: Clock,
         requests: Requests,
         wait: Callable[[float], object],
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
         self._load = load
         self._tell = tell
         self._clock = clock
         self._requests = requests
         self._wait = wait
+        self._beat = beat
         self._failures = 0  # cycles in a row that failed as a whole
 
     def run(self) -> None:
-        """Returns when `requests.stop` is set. Raises ConfigError when the first config is bad."""
+        """Returns when `requests.stop` is set. Raises EnforcerError when the first config does not work."""
         cycles = self._load()
         due = self._clock.monotonic()
         try:
             while not self._requests.stop.is_set():
                 report = cycles.cycle()
                 self._tell(report)
-                due = self._next(due, cycles.config.enforcement.interval, report)
-                if self._idle_until(due):
+                interval = cycles.config.enforcement.interval
+                due = self._next(due, interval, report)
+                if self._idle_until(due, interval):
                     cycles, due = self._reloaded(cycles), self._clock.monotonic()
         finally:
             cycles.close()
@@ -82,14 +85,15 @@ class Scheduler:
         missed = max(0.0, now - due) // interval
         return due + (missed + 1) * interval
 
-    def _idle_until(self, due: float) -> bool:
-        """Waits; True when a reload was asked for, at once."""
+    def _idle_until(self, due: float, interval: float) -> bool:
+        """Waits, with a beat at least every interval; True when a reload was asked for, at once."""
         requests = self._requests
         while not requests.stop.is_set() and not requests.reload.is_set():
+            self._beat()
             left = due - self._clock.monotonic()
             if left <= 0:
                 return False
-            self._wait(left)
+            self._wait(min(left, interval))
             requests.wake.clear()
         return requests.reload.is_set() and not requests.stop.is_set()
 
@@ -98,7 +102,7 @@ class Scheduler:
         self._requests.reload.clear()
         try:
             fresh = self._load()
-        except ConfigError as error:
+        except EnforcerError as error:
             log.error("reload refused, the running config stays", problems=str(error).splitlines())
             return running
         running.close()

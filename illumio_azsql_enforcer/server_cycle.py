@@ -96,6 +96,8 @@ class ServerCycle:
             labels=governed.labels,
             labels_from=governed.labels_from,
             plan_id=plan.id,
+            guards=tuple(refusal.guard for refusal in standing(plan, self.options.accepted)),
+            max_rules=self._limit(governed.server),
             desired=plan.desired,
             live=plan.live,
             steps=results,
@@ -120,15 +122,19 @@ class ServerCycle:
         )
 
     def _plan(self, server: Server, translation: Translation, deadline: Deadline) -> Plan:
-        enforcement = self.config.enforcement
         return make_plan(
             server,
             self.reader.rules(server, deadline),
             translation.desired,
             mode=mode_of(self.config, server),
-            settings=enforcement,
-            max_rules=min(enforcement.max_rules, self.memory.limits.get(server.id, enforcement.max_rules)),
+            settings=self.config.enforcement,
+            max_rules=self._limit(server),
         )
+
+    def _limit(self, server: Server) -> int:
+        """How many rules the server can hold: as configured, or fewer where Azure taught us."""
+        most = self.config.enforcement.max_rules
+        return min(most, self.memory.limits.get(server.id, most))
 
     def _carry_out(self, plan: Plan, deadline: Deadline) -> tuple[StepResult, ...]:
         if self.writer is None:

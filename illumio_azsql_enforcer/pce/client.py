@@ -104,9 +104,11 @@ class _Pace:
 class PceClient:
     """GET requests to the PCE of `settings`. Used by one thread at a time; the counters may be read by any."""
 
-    def __init__(self, settings: PceSettings, clock: Clock) -> None:
+    def __init__(self, settings: PceSettings, clock: Clock, beat: Callable[[], None] = lambda: None) -> None:
+        """`beat` is called whenever something was sent or arrived."""
         self._settings = settings
         self._clock = clock
+        self._beat = beat
         self._wording = Wording(settings)
         self._pace = _Pace()
         self._lock = threading.Lock()
@@ -256,6 +258,7 @@ class PceClient:
 
     def _look(self) -> None:
         """Called before every receive."""
+        self._beat()
         if self._until and not self._until.remaining:
             raise DeadlinePassed
 
@@ -263,6 +266,7 @@ class PceClient:
         endpoint = next((part for part in reversed(path.split("/")) if part in ENDPOINTS), "other")
         with self._lock:
             self._counts[endpoint, code] += 1
+        self._beat()
 
 
 def _new_session(settings: PceSettings, look: Look) -> requests.Session:
