@@ -71,12 +71,16 @@ class Population:
     def _meeting(self, demand: Demand, *, widest: bool) -> BitMap:
         if widest and demand.unwanted:
             others = demand.wanted if demand.wanted is not None else self._types.get(demand.key, ())
-            strays = self._types.get("", ()) if demand.wanted is None else ()
-            return self._any_of([href for href in others if href not in demand.unwanted]) | self._any_of(strays)
+            found = self._any_of([href for href in others if href not in demand.unwanted])
+            return found | self._untyped(demand.key) if demand.wanted is None else found
         if demand.wanted is None:
             return self._typed.get(demand.key, BitMap()) - self._any_of(demand.unwanted)
         members = self._any_of(demand.wanted)
         return members - self._any_of(demand.unwanted) if demand.unwanted else members
+
+    def _untyped(self, key: str) -> BitMap:
+        """The members that carry a label which the PCE did not list, and which may be their only label of the type."""
+        return self._any_of(self._types.get("", ())) - self._typed.get(key, BitMap())
 
     def _any_of(self, hrefs: Iterable[str]) -> BitMap:
         found = [self._members[href] for href in hrefs if href in self._members]
