@@ -43,7 +43,9 @@ class Cast:
         return {"href": name.replace("/active/", "/draft/") if self.dice.often(0.05) else name}
 
     def references(self, names: Sequence[str]) -> list[Json]:
-        return [{"href": name} for name in names]
+        """Labels of something; once in a while one that the PCE did not list."""
+        gone = [{"href": names[0] + "-gone"}] if names and self.dice.often(0.01) else []
+        return [{"href": name} for name in names] + gone
 
     def label_item(self) -> Json:
         """A label or a group, mostly one that the server has; exclusions are mostly of something else."""

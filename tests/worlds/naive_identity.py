@@ -56,12 +56,12 @@ def _labels(
 
 
 def _by_value(case: Case, key: str, value: str) -> str | None:
-    found = [
-        label["href"] for label in case.collections.get("labels", ()) if (label["key"], label["value"]) == (key, value)
-    ]
-    return found[0] if found else None
+    return next((each["href"] for each in _labels_of(case) if (each["key"], each["value"]) == (key, value)), None)
 
 
 def _by_href(case: Case, reference: Json) -> str | None:
-    found = [label["href"] for label in case.collections.get("labels", ()) if label["href"] == reference["href"]]
-    return found[0] if found else None
+    return next((each["href"] for each in _labels_of(case) if each["href"] == reference["href"]), None)
+
+
+def _labels_of(case: Case) -> list[Json]:
+    return [label for label in case.collections.get("labels", ()) if not label.get("deleted")]

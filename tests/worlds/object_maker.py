@@ -32,7 +32,7 @@ class ObjectMaker:
     def label(self, key: str, name: str) -> Json:
         made: Json = {"href": name, "key": key, "value": value_of(name)}
         if self.dice.often(0.5):
-            made["deleted"] = False
+            made["deleted"] = self.dice.either(0.01, rare=True, usual=False)
         return made
 
     def group(self, name: str) -> Json:
@@ -42,7 +42,12 @@ class ObjectMaker:
         labels = self.dice.some(lambda: self.cast.reference(self.dice.one(self.cast.values[key])), 2)
         same = [other for other in self.cast.groups if self.cast.groups.index(other) % 2 == number % 2]
         subs = self.dice.some(lambda: self.cast.reference(self.dice.one(same)), 1)
-        return {"href": name, "name": f"group {number}", "key": key, "labels": labels, "sub_groups": subs}
+        made: Json = {"href": name, "name": f"group {number}", "key": key, "labels": labels, "sub_groups": subs}
+        if self.dice.often(0.03):
+            made["key"] = self.dice.one(("", *self.cast.keys))
+        if self.dice.often(0.03):
+            made[self.dice.one(("labels", "sub_groups"))] = None
+        return made
 
     def ip_list(self, name: str) -> Json:
         made: Json = {"href": name, "name": f"list {name[-1]}", "ip_ranges": self.dice.some(self.addresses.entry, 4)}
@@ -85,17 +90,20 @@ class ObjectMaker:
     # --- workloads
 
     def server_workloads(self) -> list[Json]:
-        """A workload with the hostname of each server, mostly: managed nowhere, labelled like the rules want it."""
+        """A workload with the hostname of each server, mostly; at times two of them, or one that was deleted."""
         made = []
         for number, server in enumerate(self.cast.servers):
             if not self.dice.often(0.15):
-                name = href("workloads", f"S{number}")
-                mine = self.cast.mine if number == 0 else self.cast.some_labels()
-                hostname = self.dice.either(0.2, server.fqdn.upper() + ".", server.fqdn)
-                made.append(
-                    {**self.machine(name), "hostname": hostname, "labels": self.cast.references(mine), "managed": False}
-                )
+                labels = self.cast.mine if number == 0 else self.cast.some_labels()
+                made.append(self.server_workload(f"S{number}", server.fqdn, self.cast.references(labels)))
+            if self.dice.often(0.03):
+                twin = self.server_workload(f"T{number}", server.fqdn, self.cast.references(self.cast.mine))
+                made.append({**twin, "deleted": self.dice.often(0.7)})
         return made
+
+    def server_workload(self, name: str, fqdn: str, labels: list[Json]) -> Json:
+        hostname = self.dice.either(0.2, fqdn.upper() + ".", fqdn)
+        return {**self.machine(href("workloads", name)), "hostname": hostname, "labels": labels, "managed": False}
 
     def machine(self, name: str) -> Json:
         made: Json = {
@@ -124,7 +132,7 @@ class ObjectMaker:
     def interface(self) -> Json:
         made: Json = {"name": self.dice.one(("eth0", "eth1")), "address": self.addresses.text()}
         if self.dice.often(0.9):
-            made["cidr_block"] = self.dice.one((24, 28, 30, 32, None, 29))
+            made["cidr_block"] = self.dice.one((24, 28, 30, 32, None, 29, 8, 0))
         if self.dice.often(0.01):
             made[self.dice.one(("address", "name", "cidr_block"))] = None
         if self.dice.often(0.01):

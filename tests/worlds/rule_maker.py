@@ -28,6 +28,8 @@ class RuleMaker:
             "rules": [self.rule(f"{name}/sec_rules/{n}") for n in range(self.dice.number(0, 3))],
         }
         denies = self.dice.one((0, 0, 0, 1, 1, 2))
+        if self.dice.often(0.03):
+            del made[self.dice.one(("enabled", "name", "scopes", "rules"))]
         if denies or self.dice.often(0.5):
             made["deny_rules"] = [self.deny(f"{name}/deny_rules/{n}") for n in range(denies)]
         return made
@@ -97,6 +99,8 @@ class RuleMaker:
 
     def _stands_for(self) -> list[str]:
         usual = ["workloads"]
+        if self.dice.often(0.01):
+            return self.dice.one(([], ["workloads", "moonbeams"], ["moonbeams"]))
         both = ["workloads", "virtual_services"]
         return self.dice.one((usual, usual, usual, usual, ["virtual_services"], both)) if self.cast.virtual else usual
 

@@ -134,7 +134,8 @@ def consumer_workloads(question: Question, rule: Json, narrow: list[Json]) -> It
         in_scope = scope_selects(world, narrow, workload.get("labels"))
         direct = yes_if(plain(workload["href"]) in one_by_one)
         named = min(in_scope, labels_select(world, items, workload.get("labels")))
-        if max(named, min(direct, in_scope) if few else direct) is Answer.YES:
+        answer = max(named, min(direct, in_scope) if few else direct)
+        if answer is Answer.YES or (answer is Answer.UNKNOWN and not few):
             yield workload
 
 

@@ -54,9 +54,11 @@ def group_members(world: World, group: Json, seen: set[str]) -> Iterator[Json | 
 def selects(world: World, items: Iterable[Json], labels: object) -> Answer:
     """Whether all these items together select what carries `labels` (references). No items: YES, which is All.
 
-    A label that dangles is carried by nothing that we know; a group that dangles may hold any label of some key.
+    A label that dangles is carried by nothing that we know; a group that dangles may hold any label of some key; a
+    label that is carried but dangles may be of any key.
     """
     carried = world.label_keys(labels)
+    stray = any(world.find(reference) is None for reference in listed(labels))
     found = [(item, choice_of(world, item)) for item in items]
     known = [choice for _, choice in found if choice is not None]
     lost_groups = [item for item, choice in found if choice is None and item.get("label_group")]
@@ -66,7 +68,8 @@ def selects(world: World, items: Iterable[Json], labels: object) -> Answer:
         mine = carried.get(key, set())
         included = [choice for choice in known if choice.key == key and not choice.exclusion]
         answers.append(_included(included, mine, more_possible=more_possible))
-        answers.append(_excluded([choice for choice in known if choice.key == key and choice.exclusion], mine))
+        excluded = [choice for choice in known if choice.key == key and choice.exclusion]
+        answers.append(_excluded(excluded, mine, stray=stray and not included))
     return min(answers)
 
 
@@ -78,12 +81,14 @@ def _included(choices: list[Choice], mine: set[str], *, more_possible: bool) -> 
     return Answer.NO if whole or not mine else Answer.UNKNOWN
 
 
-def _excluded(choices: list[Choice], mine: set[str]) -> Answer:
+def _excluded(choices: list[Choice], mine: set[str], *, stray: bool) -> Answer:
     """Some label of the key must be carried, and none of those that are excluded."""
     if not choices:
         return Answer.YES
-    if not mine or any(mine & choice.labels for choice in choices):
+    if any(mine & choice.labels for choice in choices):
         return Answer.NO
+    if not mine:
+        return Answer.UNKNOWN if stray else Answer.NO
     return Answer.YES if all(choice.whole for choice in choices) else Answer.UNKNOWN
 
 
