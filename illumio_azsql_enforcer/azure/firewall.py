@@ -162,7 +162,7 @@ def _rule(item: RuleItem, operation: Operation) -> FirewallRule:
     start, end = item.properties.start, item.properties.end
     try:
         return FirewallRule(item.name, Range.parse(start, end))
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         held = f"{printable(start, 60)!r} to {printable(end, 60)!r}"
         raise invalid(operation, f"rule {printable(item.name, 140)!r} holds {held}, no IPv4 range") from error
 
