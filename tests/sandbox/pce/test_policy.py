@@ -1,8 +1,10 @@
 """Draft and active, provisioning, versions, and what counts at once."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import requests
 
 from illumio_azsql_enforcer.sandbox.pce import PceSimulator, Refused
 from tests.sandbox.pce.conftest import Client
@@ -189,3 +191,17 @@ def test_lists_that_were_read_before_show_what_changed_since(pce: PceSimulator, 
     assert names() == ["after", "before", "after"]
     pce.console.provision()
     assert names() == ["after"] * 3
+
+
+def test_edits_at_once_do_not_get_in_each_others_way(pce: PceSimulator, client: Client) -> None:
+    def make(number: int) -> str:
+        if number % 2:
+            return str(pce.console.create("labels", key="role", value=str(number))["href"])
+        body = {"key": "role", "value": str(number)}
+        answer = requests.post(f"{pce.url}/api/v2/orgs/1/labels", json=body, auth=client.session.auth, timeout=5)
+        return str(answer.json()["href"])
+
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(make, range(60)))
+    assert len(set(made)) == 60
+    assert {one["href"] for one in client.json("/orgs/1/labels")} == set(made)
