@@ -15,8 +15,9 @@ from illumio_azsql_enforcer.model.policy import Snapshot
 from illumio_azsql_enforcer.model.settings import Config
 from illumio_azsql_enforcer.pce.client import PceClient
 from illumio_azsql_enforcer.retrying import Deadline
-from illumio_azsql_enforcer.survey import Candidate, look, read_policy
+from illumio_azsql_enforcer.survey import Candidate, Survey, look, read_policy
 from illumio_azsql_enforcer.text import plural
+from illumio_azsql_enforcer.verifying import compare
 
 SCHEMA = "illumio-azsql-enforcer/check/1"
 
@@ -55,13 +56,18 @@ def blocking(findings: list[Finding]) -> bool:
     return any(finding.severity is Severity.BLOCKING for finding in findings)
 
 
-def check(config: Config, clock: Clock) -> Iterator[Finding]:
-    """Every finding, as it is made. What depends on something that failed is not looked at."""
+def check(config: Config, clock: Clock, verify: int = 0) -> Iterator[Finding]:
+    """Every finding, as it is made. What depends on something that failed is not looked at.
+
+    `verify` is the number of addresses about which the PCE itself is asked.
+    """
     pce, azure = PceClient(config.pce, clock), AzureAccess(config.azure, clock)
     try:
         snapshot = yield from _check_pce(pce, config, clock)
         if snapshot is not None:
-            yield from _check_azure(snapshot, azure, config, clock)
+            survey = yield from _check_azure(snapshot, azure, config, clock)
+            if survey is not None and verify:
+                yield from _check_meaning(pce, config, survey, verify, Deadline.after(clock, config.pce.deadline))
     finally:
         pce.close()
         azure.close()
@@ -85,12 +91,14 @@ def _check_pce(pce: PceClient, config: Config, clock: Clock) -> Generator[Findin
     return snapshot
 
 
-def _check_azure(snapshot: Snapshot, azure: AzureAccess, config: Config, clock: Clock) -> Iterator[Finding]:
+def _check_azure(
+    snapshot: Snapshot, azure: AzureAccess, config: Config, clock: Clock
+) -> Generator[Finding, None, Survey | None]:
     try:
         survey = look(snapshot, azure, config, clock)
     except EnforcerError as error:
         yield Finding(Severity.BLOCKING, "azure", config.azure.cloud.resource_manager, str(error))
-        return
+        return None
     for failure in survey.found.failures:
         yield Finding(Severity.BLOCKING, "azure", failure.subscription_id, str(failure.error))
     per_subscription = Counter(server.subscription_id for server in survey.found.servers)
@@ -106,6 +114,25 @@ def _check_azure(snapshot: Snapshot, azure: AzureAccess, config: Config, clock: 
     reader = FirewallReader(azure)
     for candidate in survey.candidates:
         yield from _check_server(candidate, reader, Deadline.after(clock, config.azure.deadline))
+    return survey
+
+
+def _check_meaning(pce: PceClient, config: Config, survey: Survey, most: int, deadline: Deadline) -> Iterator[Finding]:
+    """Our reading of the policy against the PCE's own; every disagreement is shown with both answers."""
+    agreed = differ = 0
+    try:
+        for comparison in compare(pce, config, survey, most, deadline):
+            if comparison.ours == comparison.theirs:
+                agreed += 1
+                continue
+            differ += 1
+            yield Finding(Severity.BLOCKING, "policy", comparison.server, comparison.text)
+    except EnforcerError as error:
+        yield Finding(Severity.WARNING, "policy", config.pce.url, f"The PCE could not be asked any further: {error}")
+    told = (
+        f"The PCE was asked about {plural(agreed + differ, 'address', 'addresses')}: {agreed} agree, {differ} differ."
+    )
+    yield Finding(Severity.WARNING if differ else Severity.OK, "policy", config.pce.url, told)
 
 
 def _check_server(candidate: Candidate, reader: RuleReader, deadline: Deadline) -> Iterator[Finding]:

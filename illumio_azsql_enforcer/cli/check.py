@@ -17,12 +17,12 @@ from illumio_azsql_enforcer.text import printable
 COLOUR = {Severity.OK: "green", Severity.WARNING: "yellow", Severity.BLOCKING: "red"}
 
 
-def check_access(words: Words) -> int:
+def check_access(words: Words, verify: int = 0) -> int:
     """Prints every finding; 1 when one of them would make a cycle fail. Raises ConfigError."""
     start_logging(words)
     config = load(words.config, os.environ)
     findings: list[Finding] = []
-    for finding in checking.check(config, SystemClock()):
+    for finding in checking.check(config, SystemClock(), verify):
         findings.append(finding)
         if words.output == "text":
             click.echo(_line(finding, paint()))

@@ -48,12 +48,13 @@ def explain(context: click.Context, /, address: str, server_name: str | None, **
 
 @program.command()
 @with_options
+@click.option("--verify", type=click.IntRange(0), default=0, metavar="N", help="Ask the PCE itself about N addresses.")
 @click.pass_context
-def check(context: click.Context, /, **_options: object) -> int:
+def check(context: click.Context, /, *, verify: int, **_options: object) -> int:
     """Validate the config, reach the PCE and Azure, and say what is missing."""
     from illumio_azsql_enforcer.cli.check import check_access  # noqa: PLC0415 - as above
 
-    return check_access(words_of(context))
+    return check_access(words_of(context), verify)
 
 
 @program.command()

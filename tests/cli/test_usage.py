@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from illumio_azsql_enforcer import __version__
 from illumio_azsql_enforcer.cli.program import _main
 from illumio_azsql_enforcer.sandbox.box import Sandbox
+from illumio_azsql_enforcer.sandbox.exchange import Fault, Reply
 from tests.cli.conftest import Program, writes
 
 PLAN = "0123456789abcdef"
@@ -142,3 +143,28 @@ def test_the_runner_of_click_agrees_that_the_program_has_these_commands() -> Non
 
     told = CliRunner().invoke(command, ["--help"]).output
     assert all(name in told for name in ("explain", "check", "demo"))
+
+
+def test_check_verify_asks_the_pce_and_finds_it_of_one_mind(program: Program, sandbox: Sandbox) -> None:
+    run = program("check", "--verify", "30", "--output", "json")
+    assert run.code == 0
+    last = run.report["findings"][-1]
+    assert (last["area"], last["severity"]) == ("policy", "ok")
+    assert "30 addresses: 30 agree, 0 differ" in last["detail"]
+    asked = [request for request in sandbox.pce.journal if request.decoded.endswith("policy_check")]
+    assert len(asked) == 30
+
+
+def test_check_verify_shows_both_answers_where_they_differ(program: Program, sandbox: Sandbox) -> None:
+    nothing = Reply.json(200, {"sec_rules": [], "deny_rules": [], "override_deny_rules": []})
+    sandbox.pce.faults.add(Fault("another mind", reply=nothing), path="*/policy_check", times=99)
+    run = program("check", "--verify", "5", "--output", "json")
+    assert (run.code, run.report["ok"]) == (1, False)
+    differing = [f["detail"] for f in run.report["findings"] if (f["area"], f["severity"]) == ("policy", "blocking")]
+    assert differing
+    assert all("is allowed here; the PCE, asked about" in detail for detail in differing)
+
+
+def test_check_verify_without_ranges_has_nothing_to_ask(program: Program, configure: Change) -> None:
+    configure({"policy": {"ports": [3306]}})
+    assert "0 addresses" in program("check", "--verify", "5").out
