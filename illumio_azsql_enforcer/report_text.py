@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from illumio_azsql_enforcer.addresses import Range
 from illumio_azsql_enforcer.model.firewall import Action, ConsumerKind, Desired, Source, Step, StepResult, StepStatus
@@ -20,6 +21,7 @@ OUTCOME_COLOUR = {
     Outcome.FAILED: "red",
     Outcome.SKIPPED: "bright_black",
 }
+QUIET = {Outcome.IN_SYNC, Outcome.SKIPPED}
 KIND_WORDS = {
     ConsumerKind.LABEL: "label",
     ConsumerKind.LABEL_GROUP: "label group",
@@ -36,11 +38,12 @@ def plain(text: str, _colour: str) -> str:
     return text
 
 
-def render(report: Report, paint: Paint = plain) -> str:
-    """The whole report, without a final newline."""
+def render(report: Report, paint: Paint = plain, *, news_only: bool = False) -> str:
+    """The whole report, without a final newline; `news_only` leaves out quiet servers, and notes."""
     lines: list[str] = []
     for server in report.servers:
-        lines += [*_server(server, paint), ""]
+        if not news_only or server.outcome not in QUIET:
+            lines += [*_server(replace(server, notes=()) if news_only else server, paint), ""]
     if report.error:
         lines += [f"{paint('error', 'red')}: {printable(report.error)}", ""]
     lines.append(summary(report, paint))

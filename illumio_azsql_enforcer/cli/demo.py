@@ -17,13 +17,11 @@ from illumio_azsql_enforcer.clock import SystemClock
 from illumio_azsql_enforcer.config import load
 from illumio_azsql_enforcer.enforcer import Enforcer
 from illumio_azsql_enforcer.process import Requests, supervise
-from illumio_azsql_enforcer.report import Outcome, Report
+from illumio_azsql_enforcer.report import Outcome
 from illumio_azsql_enforcer.report_text import render
 from illumio_azsql_enforcer.sandbox.box import Sandbox, environment_of, open_sandbox
 from illumio_azsql_enforcer.sandbox.scenes import Scene, scenes
 from illumio_azsql_enforcer.server_cycle import Options
-
-QUIET = {Outcome.IN_SYNC, Outcome.SKIPPED}
 
 
 def run_demo(words: Words, *, serve: bool, port: int) -> int:
@@ -49,7 +47,7 @@ def _play(words: Words, sandbox: Sandbox) -> int:
             _tell(number, scene)
             scene.happens()
             report = (dry if scene.dry_run else real).cycle()
-            click.echo(render(report if number == 1 else _news(report), paint()))
+            click.echo(render(report, paint(), news_only=number > 1))
             if report.outcome is Outcome.FAILED:
                 return 1
     click.echo("\nThat was the demo. 'illumio-azsql-enforcer demo --serve' keeps the sandbox up for the real commands.")
@@ -66,12 +64,6 @@ def _tell(number: int, scene: Scene) -> None:
     colour = paint()
     command = "illumio-azsql-enforcer --once" + (" --dry-run" if scene.dry_run else "")
     click.echo(f"\n{colour(f'{number}. {scene.title}', 'bold')}\n{scene.told}\n\n{colour(f'$ {command}', 'cyan')}")
-
-
-def _news(report: Report) -> Report:
-    """Without the servers about which there is nothing to tell, and without the notes that the first scene showed."""
-    told = (replace(server, notes=()) for server in report.servers if server.outcome not in QUIET)
-    return replace(report, servers=tuple(told))
 
 
 def _serve(sandbox: Sandbox) -> int:
