@@ -22,6 +22,7 @@ class Requests:
     reload: threading.Event = field(default_factory=threading.Event)
     wake: threading.Event = field(default_factory=threading.Event)  # set with either, to end a wait
     signals: list[int] = field(default_factory=list)  # that asked to stop, in order
+    heard: Callable[[int], None] = lambda _number: None  # told of each signal, in the main thread
 
 
 def supervise(work: Callable[[], int], requests: Requests) -> int | None:
@@ -65,6 +66,7 @@ def _pass_on(number: int, requests: Requests, leave_at: float | None) -> float |
         requests.stop.set()
         leave_at = leave_at or time.monotonic() + GRACE
     requests.wake.set()
+    requests.heard(number)
     return leave_at
 
 
