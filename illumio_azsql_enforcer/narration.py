@@ -15,6 +15,7 @@ class Narrator:
 
     def __init__(self) -> None:
         self._said: dict[str, tuple[Outcome, str | None]] = {}
+        self._idle = False  # whether the last cycle had nothing to govern
 
     def tell(self, report: Report) -> None:
         """Log one cycle."""
@@ -22,6 +23,10 @@ class Narrator:
         for server in report.servers:
             self._server(bound.bind(server=server.server.name), server)
         self._cycle(bound, report)
+        idle = not report.error and all(server.outcome is Outcome.SKIPPED for server in report.servers)
+        if idle and not self._idle:
+            bound.warning("no server is governed: none was found that has labels", servers=len(report.servers))
+        self._idle = idle
 
     def _server(self, bound: structlog.typing.FilteringBoundLogger, report: ServerReport) -> None:
         for result in report.steps:

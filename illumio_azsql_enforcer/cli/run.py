@@ -80,6 +80,8 @@ def make_enforcer(words: Words, config: Config, requests: Requests) -> Enforcer:
         accepted=frozenset(words.accept),
         accept_command=accept_command(words),
     )
+    if config.state_dir is None and not words.dry_run:
+        log.info("no state_dir is set: no journal is kept, and two writers at once do not notice each other")
     return Enforcer(config, options, SystemClock(requests.stop), requests.stop.is_set)
 
 

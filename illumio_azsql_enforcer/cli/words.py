@@ -73,13 +73,20 @@ def with_options(command: Command) -> Command:
 
 def words_of(context: click.Context) -> Words:
     """The options of the command and of the program above it, the command's own first. Raises click.UsageError."""
-    said = {**_said(context.parent), **_said(context)} if context.parent else _said(context)
+    said = _said(context)
+    if context.parent:
+        said = _said(context.parent) | {name: said[name] for name in said if _typed(context, name)}
     words = Words(**said)
     if words.accept and not words.once:
         raise click.UsageError("--accept works with --once only.", context)
     if words.detailed_exitcode and not (words.once and words.dry_run):
         raise click.UsageError("--detailed-exitcode works with --once --dry-run only.", context)
     return words
+
+
+def _typed(context: click.Context, name: str) -> bool:
+    """Whether the user typed it: the environment never beats what stands before the command."""
+    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def _said(context: click.Context) -> dict[str, Any]:

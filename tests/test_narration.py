@@ -1,0 +1,62 @@
+"""What the log says of a cycle, and what it does not say again."""
+
+from structlog.testing import capture_logs
+
+from illumio_azsql_enforcer.model.firewall import StepStatus
+from illumio_azsql_enforcer.narration import Narrator
+from illumio_azsql_enforcer.report import Outcome, Report
+from tests.support.plans import a_report, a_server_report, results
+
+FAILED = a_report(a_server_report(outcome=Outcome.FAILED, reason="no right", steps=()), outcome=Outcome.FAILED)
+IN_SYNC = a_report(a_server_report(outcome=Outcome.IN_SYNC, steps=()), outcome=Outcome.IN_SYNC)
+SKIPPED = a_report(a_server_report(outcome=Outcome.SKIPPED, reason="no labels", steps=()), outcome=Outcome.IN_SYNC)
+
+
+def events(*reports: Report) -> list[str]:
+    narrator = Narrator()
+    with capture_logs() as lines:
+        for report in reports:
+            narrator.tell(report)
+    return [f"{line['log_level']} {line['event']}" for line in lines]
+
+
+def test_a_quiet_cycle_is_one_line() -> None:
+    assert events(IN_SYNC, IN_SYNC) == ["info cycle", "info cycle"]
+
+
+def test_every_step_is_a_line_with_its_plan_and_server() -> None:
+    with capture_logs() as lines:
+        Narrator().tell(a_report())
+    steps = [line for line in lines if line["event"] == "step done"]
+    assert [(line["action"], line["server"], line["plan_id"], line["policy_version"]) for line in steps] == [
+        ("add", "orders-sql", "3f9c", 80),
+        ("delete", "orders-sql", "3f9c", 80),
+    ]
+
+
+def test_a_failed_step_is_an_error() -> None:
+    report = a_report(a_server_report(outcome=Outcome.FAILED, reason="no", steps=results(StepStatus.FAILED, "no")))
+    assert events(report)[:2] == ["error step failed", "error step failed"]
+
+
+def test_planned_steps_are_not_told_as_if_they_were_done() -> None:
+    report = a_report(a_server_report(outcome=Outcome.PENDING, steps=results(StepStatus.PLANNED)))
+    assert events(report) == ["info server is pending", "info cycle"]
+
+
+def test_a_state_that_lasts_is_told_when_it_begins_and_when_it_ends() -> None:
+    assert events(FAILED, FAILED, FAILED, IN_SYNC, IN_SYNC) == [
+        "error server is failed",
+        *["info cycle"] * 3,
+        "info server is in_sync",
+        *["info cycle"] * 2,
+    ]
+
+
+def test_a_cycle_that_failed_as_a_whole_is_an_error() -> None:
+    assert events(a_report(outcome=Outcome.FAILED, error="The PCE is down.", servers=())) == ["error cycle"]
+
+
+def test_nothing_to_govern_is_a_warning_said_once() -> None:
+    told = events(SKIPPED, SKIPPED, IN_SYNC, SKIPPED)
+    assert told.count("warning no server is governed: none was found that has labels") == 2
