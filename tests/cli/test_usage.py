@@ -168,3 +168,7 @@ def test_check_verify_shows_both_answers_where_they_differ(program: Program, san
 def test_check_verify_without_ranges_has_nothing_to_ask(program: Program, configure: Change) -> None:
     configure({"policy": {"ports": [3306]}})
     assert "0 addresses" in program("check", "--verify", "5").out
+
+
+def test_a_config_named_before_a_command_beats_the_environment(program: Program) -> None:
+    assert program("check", ILLUMIO_AZSQL_CONFIG="/nowhere/config.yaml").code == 0
