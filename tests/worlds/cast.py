@@ -27,7 +27,10 @@ class Cast:
         self.groups = [href("label_groups", n) for n in range(dice.number(0, 4))]
         self.lists = [href("ip_lists", n) for n in range(dice.number(1, 4))]
         self.services = [href("services", n) for n in range(dice.number(0, 3))]
-        self.machines = [href("workloads", n) for n in range(dice.number(1, 7))]
+        self.crowded = dice.often(0.015)  # many workloads behind a few addresses
+        self.machines = [
+            href("workloads", n) for n in range(dice.number(66, 140) if self.crowded else dice.number(1, 7))
+        ]
         self.virtual = [href("virtual_services", n) for n in range(dice.one((0, 0, 1, 1, 2, 3)))]
 
     def some_labels(self) -> list[str]:
@@ -36,9 +39,9 @@ class Cast:
     def server_like_labels(self) -> list[str]:
         return self.mine if self.dice.often(0.7) else self.some_labels()
 
-    def reference(self, name: str) -> Json:
+    def reference(self, name: str, gone: float = 0.006) -> Json:
         """The object; at times under its draft href, and once in a while something that is not there."""
-        if self.dice.often(0.006):
+        if self.dice.often(gone):
             return {"href": name.rsplit("/", 1)[0] + "/gone"}
         return {"href": name.replace("/active/", "/draft/") if self.dice.often(0.05) else name}
 

@@ -59,6 +59,8 @@ class AddressMaker:
         kind = self.dice.random.random()
         if kind < 0.6:
             return (203 << 24) + (113 << 8) + self.dice.number(0, 63)
+        if kind < 0.62:
+            return 0
         if kind < 0.85:
             return (10 << 24) + (20 << 16) + self.dice.number(0, 40)
         return int(ipaddress.IPv4Address(self.dice.one(BORDERS)))

@@ -39,7 +39,7 @@ class ObjectMaker:
         """A group of labels of one key, perhaps empty, perhaps with sub-groups, perhaps in a circle."""
         number = self.cast.groups.index(name)
         key = self.cast.keys[number % min(2, len(self.cast.keys))]
-        labels = self.dice.some(lambda: self.cast.reference(self.dice.one(self.cast.values[key])), 2)
+        labels = self.dice.some(lambda: self.cast.reference(self.dice.one(self.cast.values[key]), gone=0.03), 2)
         same = [other for other in self.cast.groups if self.cast.groups.index(other) % 2 == number % 2]
         subs = self.dice.some(lambda: self.cast.reference(self.dice.one(same)), 1)
         made: Json = {"href": name, "name": f"group {number}", "key": key, "labels": labels, "sub_groups": subs}
@@ -131,6 +131,8 @@ class ObjectMaker:
 
     def interface(self) -> Json:
         made: Json = {"name": self.dice.one(("eth0", "eth1")), "address": self.addresses.text()}
+        if self.cast.crowded and self.dice.often(0.8):
+            made["address"] = self.dice.one(("203.0.113.5", "203.0.113.6", "203.0.113.6", "10.20.0.9", "10.0.0.0"))
         if self.dice.often(0.9):
             made["cidr_block"] = self.dice.one((24, 28, 30, 32, None, 29, 8, 0))
         if self.dice.often(0.01):
@@ -150,12 +152,12 @@ class ObjectMaker:
         if self.cast.services and self.dice.often(0.2):
             made["service"] = self.cast.reference(self.dice.one(self.cast.services))
         else:
-            made["service_ports"] = self.dice.some(self.port, 2, 1)
-            if self.dice.often(0.1):
-                made["service_ports"].append({"proto": 6, "port": -1})
+            made["service_ports"] = self.dice.some(self.virtual_port, 2, 1)
         if self.dice.often(0.2):
             fqdn = self.dice.one((*(server.fqdn for server in self.cast.servers), "x.example.com"))
-            made["service_addresses"] = [{"fqdn": fqdn} if self.dice.often(0.5) else {"fqdn": fqdn, "port": 1433}]
+            made["service_addresses"] = [
+                self.dice.one(({"fqdn": fqdn}, {"fqdn": fqdn, "port": self.dice.one((1433, -1, 1434, None))}))
+            ]
         if self.dice.often(0.25):
             made["ip_overrides"] = self.dice.some(self.addresses.block, 2)
         return made
@@ -170,12 +172,19 @@ class ObjectMaker:
         field_name = self.dice.one(("virtual_service", "virtual_service", "bound_service"))
         made: Json = {"href": href("service_bindings", number), "workload": self.cast.reference(bound)}
         made[field_name] = self.cast.reference(self.dice.one(self.cast.virtual))
-        if self.dice.often(0.3):
+        if self.dice.often(0.5):
             made["port_overrides"] = self.dice.some(self.port_override, 2)
         return made
 
+    def virtual_port(self) -> Json:
+        if self.dice.often(0.3):
+            return self.dice.one(
+                ({"proto": 6, "port": -1}, {"proto": 6}, {"proto": -1}, {"proto": 6, "port": 1400, "to_port": 1500})
+            )
+        return self.port()
+
     def port_override(self) -> Json:
-        made: Json = {"proto": self.dice.one((6, 6, 17)), "port": self.dice.one((1433, 1433, 80, 3306))}
+        made: Json = {"proto": self.dice.one((6, 6, 6, 17)), "port": self.dice.one((1433, 1433, 1433, 80, 3306))}
         made["new_port"] = self.dice.one((1433, 14330, 80))
         if self.dice.often(0.2):
             made["new_to_port"] = made["new_port"] + self.dice.one((0, 5))

@@ -155,6 +155,8 @@ class RuleMaker:
         kind = self.dice.random.random()
         if kind < 0.3:
             return [{"actors": "ams"}]
+        if kind < 0.35 and self.cast.virtual:
+            return [{"virtual_service": self.cast.reference(self.dice.one(self.cast.virtual))}]
         if kind < 0.65:
             return self.dice.some(self.cast.label_item, 3, 1)
         return self.dice.some(self.provider, 3, 0 if self.dice.often(0.03) else 1)
