@@ -61,8 +61,9 @@ class ServiceManager:
         self._answer("Config loaded; the next cycle begins.")
 
     def refused(self, problem: str) -> None:
-        """The file as it is now cannot be used; the running config stays."""
-        self._answer(f"Reload refused, the running config stays: {problem}")
+        """The file as it is now cannot be used; in a reload, the running config stays."""
+        told = "Reload refused, the running config stays" if self._ready else "Config refused"
+        self._answer(f"{told}: {problem}")
 
     def told(self, status: str) -> None:
         """A cycle has ended, well or not, and was reported: after the first one the daemon is ready."""

@@ -5,12 +5,14 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import closing
 
 import click
 import structlog
 
 from illumio_azsql_enforcer import logs
+from illumio_azsql_enforcer.cli.service import announced, standing
 from illumio_azsql_enforcer.cli.words import Words
 from illumio_azsql_enforcer.clock import SystemClock
 from illumio_azsql_enforcer.config import load
@@ -21,6 +23,7 @@ from illumio_azsql_enforcer.process import Requests, supervise
 from illumio_azsql_enforcer.report import Report, exit_code, to_json
 from illumio_azsql_enforcer.report_text import Paint, plain, render
 from illumio_azsql_enforcer.scheduler import Scheduler
+from illumio_azsql_enforcer.sdnotify import ServiceManager, sender
 from illumio_azsql_enforcer.server_cycle import Options
 
 log = structlog.get_logger()
@@ -29,9 +32,11 @@ log = structlog.get_logger()
 def run(words: Words) -> int:
     """One cycle or many; returns the exit code. Raises ConfigError before anything is contacted."""
     start_logging(words)
-    requests = Requests()
     if not words.once:
-        return _leave(supervise(lambda: _daemon(words, requests), requests), interrupted=0)
+        manager = ServiceManager(sender())
+        requests = Requests(heard=manager.heard)
+        return _leave(supervise(lambda: _daemon(words, requests, manager), requests), interrupted=0)
+    requests = Requests()
     config = load(words.config, os.environ)
     code = supervise(lambda: _once(words, config, requests), requests)
     interrupted = 128 + requests.signals[0] if requests.signals else 0
@@ -58,13 +63,23 @@ def _once(words: Words, config: Config, requests: Requests) -> int:
     return exit_code(report, detailed=words.detailed_exitcode)
 
 
-def _daemon(words: Words, requests: Requests) -> int:
+def _daemon(words: Words, requests: Requests, manager: ServiceManager) -> int:
+    narrator = Narrator()
+
+    def fresh() -> Enforcer:
+        return make_enforcer(words, load(words.config, os.environ), requests, manager.beat)
+
+    def tell(report: Report) -> None:
+        narrator.tell(report)
+        manager.told(standing(report))
+
     scheduler = Scheduler(
-        lambda: make_enforcer(words, load(words.config, os.environ), requests),
-        Narrator().tell,
+        announced(fresh, manager),
+        tell,
         clock=SystemClock(requests.stop),
         requests=requests,
         wait=requests.wake.wait,
+        beat=manager.beat,
     )
     log.info("started", config=str(words.config), dry_run=words.dry_run)
     scheduler.run()
@@ -72,17 +87,20 @@ def _daemon(words: Words, requests: Requests) -> int:
     return 0
 
 
-def make_enforcer(words: Words, config: Config, requests: Requests) -> Enforcer:
+def make_enforcer(
+    words: Words, config: Config, requests: Requests, beat: Callable[[], None] = lambda: None
+) -> Enforcer:
     """An Enforcer for these words, whose waits end when a stop is requested."""
     options = Options(
         dry_run=words.dry_run,
+        watch=not words.once,
         only=words.server,
         accepted=frozenset(words.accept),
         accept_command=accept_command(words),
     )
     if config.state_dir is None and not words.dry_run:
         log.info("no state_dir is set: no journal is kept, and two writers at once do not notice each other")
-    return Enforcer(config, options, SystemClock(requests.stop), requests.stop.is_set)
+    return Enforcer(config, options, SystemClock(requests.stop), requests.stop.is_set, beat)
 
 
 def accept_command(words: Words) -> str:
