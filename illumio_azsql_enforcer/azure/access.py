@@ -1,23 +1,17 @@
 """One way into Azure Resource Manager: one identity, one pool of connections, a client for each subscription."""
 
 import logging
-import os
 import threading
 from collections.abc import Callable
-from http.cookiejar import DefaultCookiePolicy
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import msgspec
-import requests
 from azure.core import AzureClouds
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError, HttpResponseError
-from azure.core.pipeline.transport import RequestsTransport
 from azure.core.rest import HttpRequest, HttpResponse
 from azure.mgmt.core import ARMPipelineClient
-from requests.adapters import HTTPAdapter
-from requests.utils import get_environ_proxies
 
 from illumio_azsql_enforcer.azure.credentials import credential_opener
 from illumio_azsql_enforcer.azure.failures import Answer, Operation, failure, invalid, judge, unreachable
@@ -26,6 +20,7 @@ from illumio_azsql_enforcer.azure.pages import Page, read_all
 from illumio_azsql_enforcer.azure.paths import checked_subscription
 from illumio_azsql_enforcer.azure.pipeline import Requests, origin, policies
 from illumio_azsql_enforcer.azure.tokens import TokenSource
+from illumio_azsql_enforcer.azure.transport import AnswerTooLarge, new_session, new_transport
 from illumio_azsql_enforcer.clock import Clock
 from illumio_azsql_enforcer.errors import ArmError, ArmForbidden, ArmUnreachable, ConfigError
 from illumio_azsql_enforcer.model.settings import AzureSettings
@@ -66,10 +61,8 @@ class AzureAccess:
         self._tokens = TokenSource(credential_opener(settings), settings.cloud.audience.rstrip("/") + "/.default")
         self._pace = Pace(clock)
         self._requests = Requests()
-        self._session = _session(self._base, settings.concurrency)
-        self._transport = RequestsTransport(
-            session=self._session, session_owner=False, connection_verify=_trusted(settings)
-        )
+        self._session = new_session(self._base, settings.concurrency, clock)
+        self._transport = new_transport(self._session, settings)
         self._reader: ARMPipelineClient[HttpRequest, HttpResponse] = ARMPipelineClient(
             self._base, policies=self._policies(), transport=self._transport
         )
@@ -146,6 +139,8 @@ class AzureAccess:
             return send(connection_timeout=timeout, read_timeout=timeout)
         except HttpResponseError as error:
             raise _refused(operation, error) from error
+        except AnswerTooLarge as error:
+            raise invalid(operation, str(error)) from error
         except AzureError as error:
             raise unreachable(operation, error) from error
         except (ValueError, TypeError, AttributeError, KeyError) as error:  # the SDK's, for a body that is none
@@ -206,28 +201,6 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _session(base: str, concurrency: int) -> requests.Session:
-    """One pool for all clients. The environment is asked for proxies once, and for nothing else.
-
-    `trust_env` would also look for a .netrc at each request, whose entry would replace the token.
-    """
-    session = requests.Session()
-    session.trust_env = False
-    session.proxies = get_environ_proxies(base)
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    pool = HTTPAdapter(pool_connections=4, pool_maxsize=max(concurrency, 10), max_retries=0)
-    session.mount("https://", pool)
-    session.mount("http://", pool)
-    return session
-
-
-def _trusted(settings: AzureSettings) -> str | bool:
-    """The CA bundle: of the settings, else of the environment, else the system's (True)."""
-    if settings.ca_file is not None:
-        return str(settings.ca_file)
-    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
 
 
 def _keep_quiet() -> None:
