@@ -51,6 +51,10 @@ class LockHeld(EnforcerError):
     """Another process of this program is writing."""
 
 
+class ListenFailed(EnforcerError):
+    """The address of `http.listen` cannot be listened on."""
+
+
 # --- the PCE
 
 
