@@ -9,7 +9,7 @@ from illumio_azsql_enforcer.errors import PolicyUnresolvable
 from illumio_azsql_enforcer.model.firewall import Desired, Governed, Source
 from illumio_azsql_enforcer.policy.misses import Place, Reason, ReasonKind, holders_of, obstacles, weight
 from illumio_azsql_enforcer.policy.rules import rule_name
-from illumio_azsql_enforcer.policy.sources import sources_of
+from illumio_azsql_enforcer.policy.sources import Attribution
 from illumio_azsql_enforcer.policy.translator import Translator
 
 NEAREST = 5  # misses that are worth reading
@@ -87,7 +87,7 @@ def explain(translator: Translator, governed: Governed, address: int) -> Explana
 
 def _sources(translator: Translator, governed: Governed, place: Place) -> Iterator[Source]:
     grants = [grant for bundle in translator.bundles(governed) for grant in bundle.grants]
-    return sources_of(Range(place.address, place.address), grants, place.own, translator.world)
+    return Attribution([place.address << 32 | place.address], grants, place.own, translator.world).sources(0)
 
 
 def _holding(desired: Sequence[Desired], address: int) -> Range | None:

@@ -111,9 +111,15 @@ PRIVATE = RangeSet(
 )  # blocks that can never arrive at a public endpoint; no two of them touch
 
 
-def is_private(span: Range) -> bool:
-    """Whether the range lies wholly in one block that can never arrive at a public endpoint."""
-    return RangeSet([span]) <= PRIVATE
+_PARTLY_PRIVATE = frozenset(octet for block in PRIVATE for octet in range(block.first >> 24, (block.last >> 24) + 1))
+
+
+def is_private(packed: int) -> bool:
+    """Whether a packed range lies wholly in one block that can never arrive at a public endpoint."""
+    if packed >> 56 not in _PARTLY_PRIVATE:
+        return False
+    first, last = packed >> 32, packed & LAST_ADDRESS
+    return any(block.first <= first and last <= block.last for block in PRIVATE)
 
 
 def outside_edges() -> list[int]:

@@ -68,7 +68,7 @@ class Holder:
 
 def holders_of(address: int, world: World) -> list[Holder]:
     """Every workload that is known to have the address, in whatever form."""
-    found = world.addresses.holders(Range(address, address))
+    found = world.addresses.holders(address)
     known = BitMap(at for at, each in enumerate(world.directory.workloads) if _has(each, address, world))
     return [Holder(at, each, _unused(each, address, at in found, world)) for at, each in _listed(found | known, world)]
 

@@ -4,28 +4,30 @@ A range can have very many sources (a subnet behind one public address holds tho
 never looked at. So a range carries its sources as a sequence that looks them up on first use.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import overload
 
 from pyroaring import BitMap
 
-from illumio_azsql_enforcer.addresses import Range
+from illumio_azsql_enforcer.addresses import LAST_ADDRESS
 from illumio_azsql_enforcer.model.firewall import ConsumerKind, Source
 from illumio_azsql_enforcer.model.policy import name_of
 from illumio_azsql_enforcer.policy.consumers import Part, parts_of
 from illumio_azsql_enforcer.policy.rules import Grant
 from illumio_azsql_enforcer.policy.selectors import Actor
+from illumio_azsql_enforcer.policy.workload_addresses import AddressBook
 from illumio_azsql_enforcer.policy.world import World
 
 
 class Sources(Sequence[Source]):
     """The sources of one range: a sequence, in order, without repeats; equal to any sequence of the same sources."""
 
-    __slots__ = ("_found", "_grants", "_own", "_span", "_world")
+    __slots__ = ("_at", "_attribution", "_found")
 
-    def __init__(self, span: Range, grants: Sequence[Grant], own: BitMap, world: World) -> None:
-        """`own`: the workload of the server itself, which never is a source."""
-        self._span, self._grants, self._own, self._world = span, grants, own, world
+    def __init__(self, attribution: "Attribution", at: int) -> None:
+        self._attribution, self._at = attribution, at
         self._found: tuple[Source, ...] | None = None
 
     @overload
@@ -52,31 +54,72 @@ class Sources(Sequence[Source]):
 
     def _all(self) -> tuple[Source, ...]:
         if self._found is None:
-            found = set(sources_of(self._span, self._grants, self._own, self._world))
-            self._found = tuple(sorted(found, key=_order))
+            self._found = tuple(sorted(set(self._attribution.sources(self._at)), key=_order))
         return self._found
 
 
-def sources_of(span: Range, grants: Sequence[Grant], own: BitMap, world: World) -> Iterator[Source]:
-    """Every source of these grants that holds an address of the range."""
-    for grant in grants:
-        book = world.subnets if grant.consumers.subnets else world.addresses
-        holders = book.holders(span) - own
-        for part in parts_of(grant.consumers, world):
-            yield from _of_part(part, span, holders, grant, world)
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """What one part of a grant has in one range."""
+
+    grant: Grant
+    part: Part
+    listed: bool  # addresses that stand for themselves
+    workloads: BitMap
 
 
-def _of_part(part: Part, span: Range, holders: BitMap, grant: Grant, world: World) -> Iterator[Source]:
-    workloads = part.workloads & holders
-    listed = part.ranges.overlaps(span)
-    actors = _naming(part.actors)
-    left = workloads - BitMap.union(BitMap(), *(_carriers(actor, world) for actor in actors))
+class Attribution:
+    """Which grants have addresses in which ranges; found for all ranges in one pass, when the first is asked for."""
+
+    def __init__(self, spans: Sequence[int], grants: Sequence[Grant], own: BitMap, world: World) -> None:
+        """`spans`: sorted and disjoint, packed. `own`: the workload of the server itself, which never is a source."""
+        self._spans, self._grants, self._own, self._world = spans, grants, own, world
+        self._shares: dict[int, list[_Share]] | None = None
+
+    def sources(self, at: int) -> Iterator[Source]:
+        """The sources of one range, by its place."""
+        if self._shares is None:
+            self._shares = self._found()
+        for share in self._shares.get(at, ()):
+            yield from _of_share(share, self._world)
+
+    def _found(self) -> dict[int, list[_Share]]:
+        shares: dict[int, list[_Share]] = {}
+        for grant in self._grants:
+            book = self._world.subnets if grant.consumers.subnets else self._world.addresses
+            for part in parts_of(grant.consumers, self._world):
+                held = self._held(book, part.workloads - self._own)
+                listed = {at for packed in part.ranges.packed for at in self._touched(packed)}
+                for at in held.keys() | listed:
+                    share = _Share(grant, part, at in listed, BitMap(held.get(at, ())))
+                    shares.setdefault(at, []).append(share)
+        return shares
+
+    def _held(self, book: AddressBook, workloads: BitMap) -> dict[int, BitMap]:
+        """The workloads of this part that have an address in each range."""
+        held: dict[int, BitMap] = {}
+        for packed, owners in book.owned(workloads):
+            for at in self._touched(packed):
+                held[at] = held[at] | owners if at in held else owners
+        return held
+
+    def _touched(self, packed: int) -> range:
+        """The places of the ranges that have an address in common with this one."""
+        first, last = packed >> 32, packed & LAST_ADDRESS
+        start = bisect_right(self._spans, first << 32 | LAST_ADDRESS) - 1
+        start = start if start >= 0 and self._spans[start] & LAST_ADDRESS >= first else start + 1
+        return range(start, bisect_right(self._spans, last << 32 | LAST_ADDRESS))
+
+
+def _of_share(share: _Share, world: World) -> Iterator[Source]:
+    part, actors = share.part, _naming(share.part.actors)
+    left = share.workloads - BitMap.union(BitMap(), *(_carriers(actor, world) for actor in actors))
     for actor in actors:
-        if listed or (workloads and not part.by_label):
-            yield _source(grant, actor, None, world)
+        if share.listed or (share.workloads and not part.by_label):
+            yield _source(share.grant, actor, None, world)
         if part.by_label:
-            chosen = workloads & _carriers(actor, world) | left  # left: found through their virtual services
-            yield from (_source(grant, actor, at, world) for at in chosen)
+            chosen = share.workloads & _carriers(actor, world) | left  # left: found through their virtual services
+            yield from (_source(share.grant, actor, at, world) for at in chosen)
 
 
 def _naming(actors: tuple[Actor, ...]) -> tuple[Actor, ...]:

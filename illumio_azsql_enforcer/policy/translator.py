@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from pyroaring import BitMap
 
-from illumio_azsql_enforcer.addresses import Range, RangeSet
+from illumio_azsql_enforcer.addresses import LAST_ADDRESS, Range, RangeSet
 from illumio_azsql_enforcer.errors import PolicyUnresolvable
 from illumio_azsql_enforcer.model.firewall import ALL_AZURE_SERVICES, Desired, Governed, Note, NoteCode, Translation
 from illumio_azsql_enforcer.model.policy import Snapshot
@@ -21,11 +21,13 @@ from illumio_azsql_enforcer.policy.denies import Denial, Unresolved, override_de
 from illumio_azsql_enforcer.policy.findings import Findings
 from illumio_azsql_enforcer.policy.ip_lists import is_private, outside_edges
 from illumio_azsql_enforcer.policy.rules import Grant, Remark, allow_rules
-from illumio_azsql_enforcer.policy.sources import Sources
+from illumio_azsql_enforcer.policy.sources import Attribution, Sources
 from illumio_azsql_enforcer.policy.world import World
 
 CACHED_POOLS = 1024
+CACHED_SPANS = 65536  # many servers get the same ranges
 _EDGES = outside_edges()
+_AZURE_SERVICES = ALL_AZURE_SERVICES.first << 32 | ALL_AZURE_SERVICES.last
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +59,7 @@ class Translator:
         self._findings = Findings(self.world)
         self._bundles = self._read(snapshot)
         self._pooled = lru_cache(maxsize=CACHED_POOLS)(self._pool)
+        self._span = lru_cache(maxsize=CACHED_SPANS)(_span)
         self._known: dict[tuple[tuple[Bundle, ...], int | None], Translation] = {}
 
     def translate(self, server: Governed) -> Translation:
@@ -89,12 +92,13 @@ class Translator:
     def _translation(self, bundles: Sequence[Bundle], own: BitMap) -> Translation:
         grants = [grant for bundle in bundles for grant in bundle.grants]
         allowed, denied = self._allowed(bundles, own)
-        final = [span for span in allowed if self._can_arrive(span)]
-        desired = tuple(Desired(span, Sources(span, grants, own, self.world)) for span in final)
+        final = [packed for packed in allowed.packed if self._can_arrive(packed)]
+        attribution = Attribution(final, grants, own, self.world)
+        desired = tuple(Desired(self._span(packed), Sources(attribution, at)) for at, packed in enumerate(final))
         notes = [note for bundle in bundles for note in bundle.remarks]
         notes += [note for bundle in bundles for denial in bundle.denials for note in denial.notes]
-        notes += self._findings.about(grants, own, RangeSet(final), denied)
-        if any(span == ALL_AZURE_SERVICES for span in allowed):
+        notes += self._findings.about(grants, own, RangeSet.of_packed(final), denied)
+        if _AZURE_SERVICES in allowed.packed[:1]:
             notes.append(_SPECIAL)
         return Translation(desired, tuple(sorted(set(notes))))
 
@@ -117,10 +121,10 @@ class Translator:
             allowed = _less(found | RangeSet.of_packed(private), denied)
         return allowed, denied
 
-    def _can_arrive(self, span: Range) -> bool:
-        if span == ALL_AZURE_SERVICES:
+    def _can_arrive(self, packed: int) -> bool:
+        if packed == _AZURE_SERVICES:
             return False
-        return self.world.settings.keep_private_ranges or not is_private(span)
+        return self.world.settings.keep_private_ranges or not is_private(packed)
 
     def _pool(self, bundle: Bundle) -> Pool:
         addresses, subnets, ranges = BitMap(), BitMap(), RangeSet()
@@ -146,6 +150,10 @@ class Translator:
             for ordinal in BitMap.deserialize(key):
                 of_server[ordinal].append(bundle)
         return of_server
+
+
+def _span(packed: int) -> Range:
+    return Range(packed >> 32, packed & LAST_ADDRESS)
 
 
 def _add(bundle: Bundle, said: Grant | Remark | Denial | Unresolved) -> None:

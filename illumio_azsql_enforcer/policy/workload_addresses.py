@@ -6,14 +6,13 @@ address that is known. Each text is parsed once; what is kept are machine intege
 
 import socket
 from array import array
-from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pyroaring import BitMap
 
-from illumio_azsql_enforcer.addresses import LAST_ADDRESS, Range, RangeSet, cidr, parse_address
+from illumio_azsql_enforcer.addresses import LAST_ADDRESS, RangeSet, cidr, parse_address
 from illumio_azsql_enforcer.model.policy import Interface, Workload, name_of
 from illumio_azsql_enforcer.model.settings import AddressSource, PolicySettings
 from illumio_azsql_enforcer.policy.ip_lists import is_private
@@ -96,9 +95,14 @@ class AddressBook:
         """The ranges of these workloads that lie wholly in a private block, packed."""
         return self._private.of(ordinals)
 
-    def holders(self, span: Range) -> BitMap:
-        """The workloads that have at least one address in the range."""
-        return self._open.holders(span) | self._private.holders(span)
+    def owned(self, ordinals: BitMap) -> Iterator[tuple[int, BitMap]]:
+        """The ranges of these workloads, packed, with those of them that have each; a range may come in parts."""
+        yield from self._open.owned(ordinals)
+        yield from self._private.owned(ordinals)
+
+    def holders(self, address: int) -> BitMap:
+        """The workloads that connect from this address. Looks at every range: for explanations."""
+        return self._open.holders(address) | self._private.holders(address)
 
     def counts(self, ordinals: BitMap) -> Counts:
         """What there is to say about these workloads."""
@@ -179,8 +183,6 @@ class _Slots:
         self.owners = BitMap()
         self._shared: list[tuple[int, BitMap]] = []
         self._alone = BitMap()  # owners with a range that is not widely shared
-        self._sorted: tuple[array[int], array[int]] | None = None
-        self._wide: list[tuple[int, BitMap]] = []
 
     def add(self, ordinal: int, packed: list[int]) -> None:
         if packed:
@@ -210,37 +212,18 @@ class _Slots:
             found.extend(slots[start:end])
         return found
 
-    def holders(self, span: Range) -> BitMap:
-        packed, owners = self._index()
-        first, last = _bounds(packed, span)
-        found = BitMap(owners[first:last])
-        return found.union(*(each for wide, each in self._wide if _touches(wide, span)))
+    def owned(self, ordinals: BitMap) -> Iterator[tuple[int, BitMap]]:
+        for packed, holders in self._shared:
+            if holding := ordinals & holders:
+                yield packed, holding
+        for ordinal in ordinals & self._alone:
+            start, end = self._offsets[ordinal]
+            alone = BitMap([ordinal])
+            yield from ((packed, alone) for packed in self._packed[start:end])
 
-    def _index(self) -> tuple["array[int]", "array[int]"]:
-        """Single addresses in order, with their owners; wider ranges apart, since those may nest."""
-        if self._sorted is None:
-            wide: defaultdict[int, list[int]] = defaultdict(list)
-            single: list[int] = []
-            for slot, packed in enumerate(self._packed):
-                if packed >> 32 == packed & LAST_ADDRESS:
-                    single.append(slot)
-                else:
-                    wide[packed].append(self._slot_owners[slot])
-            single.sort(key=self._packed.__getitem__)
-            self._wide = [(packed, BitMap(owners)) for packed, owners in wide.items()]
-            self._sorted = (
-                array("Q", [self._packed[slot] for slot in single]),
-                array("I", [self._slot_owners[slot] for slot in single]),
-            )
-        return self._sorted
-
-
-def _bounds(packed: "array[int]", span: Range) -> tuple[int, int]:
-    return bisect_left(packed, span.first << 32), bisect_right(packed, span.last << 32 | LAST_ADDRESS)
-
-
-def _touches(packed: int, span: Range) -> bool:
-    return packed >> 32 <= span.last and packed & LAST_ADDRESS >= span.first
+    def holders(self, address: int) -> BitMap:
+        slots = zip(self._packed, self._slot_owners, strict=True)
+        return BitMap(owner for packed, owner in slots if packed >> 32 <= address <= packed & LAST_ADDRESS)
 
 
 def _raise_layers(layers: list[list[int]], ordinal: int, height: int) -> None:
@@ -255,18 +238,8 @@ def _parted(packed: Iterable[int]) -> tuple[list[int], list[int]]:
     """The ranges that can arrive at a public endpoint, and those that cannot."""
     parts: tuple[list[int], list[int]] = ([], [])
     for each in packed:
-        parts[_is_private(each)].append(each)
+        parts[is_private(each)].append(each)
     return parts
-
-
-def _is_private(packed: int) -> bool:
-    top = packed >> 56
-    if top not in _PARTLY_PRIVATE:
-        return False
-    return is_private(Range(packed >> 32, packed & LAST_ADDRESS))
-
-
-_PARTLY_PRIVATE = {0, 10, 100, 127, 169, 172, 192, *range(224, 256)}  # first octets
 
 
 def _stays_home(address: int) -> bool:
