@@ -1,11 +1,11 @@
-"""One cycle: snapshot -> translate -> plan -> apply -> report. It only orchestrates."""
+"""One cycle: servers -> snapshot -> translate -> plan -> apply -> report. It only orchestrates."""
 
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
 
@@ -19,12 +19,14 @@ from illumio_azsql_enforcer.errors import EnforcerError
 from illumio_azsql_enforcer.journal import Journal, NullJournal, writer_lock
 from illumio_azsql_enforcer.model.firewall import Governed, Translation
 from illumio_azsql_enforcer.model.journal import RunContext
+from illumio_azsql_enforcer.model.policy import Snapshot
 from illumio_azsql_enforcer.model.settings import Config
+from illumio_azsql_enforcer.pce.changes import PolicyWatch
 from illumio_azsql_enforcer.pce.client import PceClient
 from illumio_azsql_enforcer.policy.translator import Translator
 from illumio_azsql_enforcer.report import Calls, Outcome, Report, ServerReport, gravest
 from illumio_azsql_enforcer.server_cycle import Memory, Options, ServerCycle
-from illumio_azsql_enforcer.survey import Candidate, look, read_policy
+from illumio_azsql_enforcer.survey import Candidate, Survey, find_servers, read_policy, survey_of, watch_policy
 
 LOCK_WAIT = 120.0  # seconds that a cycle waits for another writer
 
@@ -60,6 +62,8 @@ class Enforcer:
         self._stopping = stopping
         self._beat = beat
         self._pce = PceClient(config.pce, clock, beat)
+        self._watch = PolicyWatch(self._pce, config.pce.org_id, clock, config.enforcement.full_sync_interval)
+        self._survey: Survey | None = None
         self._azure = AzureAccess(config.azure, clock)
         self._reader = FirewallReader(self._azure)
         self._writer = None if options.dry_run else FirewallWriter(self._azure)
@@ -88,13 +92,26 @@ class Enforcer:
         return self._finish(draft, before)
 
     def _fill(self, draft: _Draft) -> None:
-        snapshot = read_policy(self._pce, self.config, self._clock)
+        found = find_servers(self._azure, self.config, self._clock)
+        snapshot = self._read_policy(found)
         draft.policy_version = snapshot.version
-        survey = look(snapshot, self._azure, self.config, self._clock)
+        survey = self._survey = self._kept(snapshot, found) or survey_of(snapshot, found, self.config)
         chosen = [candidate for candidate in survey.candidates if self._selected(candidate)]
         context = RunContext(draft.run_id, snapshot.version)
         draft.servers = self._work(self._server_cycle(context, survey.translator), chosen)
         draft.error = " ".join([*_unlisted(survey.found), *self._unmatched(survey.candidates)]) or None
+
+    def _read_policy(self, found: Discovered) -> Snapshot:
+        if self._options.watch:
+            return watch_policy(self._watch, found, self.config, self._clock)
+        return read_policy(self._pce, self.config, self._clock)
+
+    def _kept(self, snapshot: Snapshot, found: Discovered) -> Survey | None:
+        """The last survey, with its translator, if it is about the same policy and the same servers."""
+        known, self._survey = self._survey, None  # let go of first: two at once would take twice the memory
+        if known is None or known.snapshot is not snapshot or known.found.servers != found.servers:
+            return None
+        return replace(known, found=found)
 
     def _server_cycle(self, context: RunContext, translator: Translator) -> ServerCycle:
         return ServerCycle(

@@ -43,6 +43,7 @@ class Options:
     """What the command line says about a cycle."""
 
     dry_run: bool = False
+    watch: bool = False  # read only what changed since the last cycle
     only: tuple[str, ...] = ()  # shell patterns of server names; empty: all
     accepted: frozenset[str] = frozenset()  # plan ids that may pass the guards
     accept_command: str = "illumio-azsql-enforcer --once --accept {plan_id}"

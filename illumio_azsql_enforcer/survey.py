@@ -8,8 +8,10 @@ from illumio_azsql_enforcer.clock import Clock
 from illumio_azsql_enforcer.model.firewall import Governed, Ungoverned
 from illumio_azsql_enforcer.model.policy import Snapshot
 from illumio_azsql_enforcer.model.settings import Config
+from illumio_azsql_enforcer.pce.changes import PolicyWatch
 from illumio_azsql_enforcer.pce.client import PceClient
 from illumio_azsql_enforcer.pce.reader import read_snapshot
+from illumio_azsql_enforcer.policy.demand import Interest
 from illumio_azsql_enforcer.policy.identity import identify
 from illumio_azsql_enforcer.policy.translator import Translator
 from illumio_azsql_enforcer.retrying import Deadline
@@ -21,6 +23,7 @@ Candidate = Governed | Ungoverned
 class Survey:
     """One look at both sides."""
 
+    snapshot: Snapshot
     found: Discovered
     candidates: tuple[Candidate, ...]
     translator: Translator
@@ -32,9 +35,24 @@ def read_policy(pce: PceClient, config: Config, clock: Clock) -> Snapshot:
     return read_snapshot(pce, org_id=config.pce.org_id, clock=clock, deadline=deadline)
 
 
+def watch_policy(watch: PolicyWatch, found: Discovered, config: Config, clock: Clock) -> Snapshot:
+    """The active policy as far as these servers need it; the same object while nothing changes. Raises PceError."""
+    deadline = Deadline.after(clock, config.pce.deadline)
+    return watch.snapshot(deadline, Interest(tuple(found.servers), config.servers, config.policy))
+
+
+def find_servers(azure: AzureAccess, config: Config, clock: Clock) -> Discovered:
+    """The logical servers that Azure lists, as the config selects them. Raises ArmError."""
+    return discover(azure, config.servers, Deadline.after(clock, config.azure.deadline))
+
+
 def look(snapshot: Snapshot, azure: AzureAccess, config: Config, clock: Clock) -> Survey:
     """The servers, and what the policy says about each. Raises PolicyUnresolvable when that cannot be told for any."""
-    found = discover(azure, config.servers, Deadline.after(clock, config.azure.deadline))
+    return survey_of(snapshot, find_servers(azure, config, clock), config)
+
+
+def survey_of(snapshot: Snapshot, found: Discovered, config: Config) -> Survey:
+    """What the policy says about each of these servers."""
     candidates = identify(found.servers, snapshot, config.servers)
     governed = [candidate for candidate in candidates if isinstance(candidate, Governed)]
-    return Survey(found, candidates, Translator(snapshot, config.policy, governed))
+    return Survey(snapshot, found, candidates, Translator(snapshot, config.policy, governed))

@@ -35,6 +35,11 @@ class Answer:
         said = self.headers.get("X-Total-Count", "")
         return int(said) if _SECONDS.fullmatch(said) else None
 
+    @property
+    def date(self) -> datetime | None:
+        """`Date`: the PCE's own clock; None when missing or unreadable."""
+        return _http_date(self.headers.get("Date", ""))
+
     def retry_after(self, clock: Clock) -> float | None:
         """`Retry-After` in seconds, from a number or an HTTP date; None when missing or unreadable."""
         said = self.headers.get("Retry-After", "").strip()

@@ -140,9 +140,14 @@ class PceClient:
         """The 200 answer to a GET of `path` (`/orgs/7/labels`, as in an href). Raises PceError."""
         return self.fetch(path, lambda answer: answer, deadline, params=params)
 
-    def collection(self, path: str, type_: type[T], deadline: Deadline) -> Collection[T]:
-        """Every object of the collection at `path` as `type_`, and their number. Raises PceError; never truncated."""
-        return read_collection(self, path, type_, deadline)
+    def collection(
+        self, path: str, type_: type[T], deadline: Deadline, params: Mapping[str, str] | None = None
+    ) -> Collection[T]:
+        """Every object of the collection at `path` that `params` ask for, as `type_`, and their number.
+
+        Raises PceError; the list is never truncated.
+        """
+        return read_collection(self, path, type_, deadline, params)
 
     def fetch(
         self,

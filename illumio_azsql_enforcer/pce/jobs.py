@@ -1,6 +1,6 @@
 """The asynchronous form of a GET: the only one that gives more than 500 objects (PCE REST API guide)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -32,13 +32,19 @@ class _Seen:
     wait: float | None  # Retry-After, seconds
 
 
-def read_asynchronously(client: Fetcher, path: str, read: Callable[[Answer], T], deadline: Deadline) -> T:
+def read_asynchronously(
+    client: Fetcher,
+    path: str,
+    read: Callable[[Answer], T],
+    deadline: Deadline,
+    params: Mapping[str, str] | None = None,
+) -> T:
     """`read` of the whole collection at `path`, however long: job, then datafile.
 
     The job is left to the PCE, which expires it: a read-only key may not delete it. Raises SnapshotIncomplete when the
     job fails, vanishes or does not end before the deadline, PceInvalidAnswer when it cannot be followed.
     """
-    accepted = client.fetch(path, lambda answer: answer, deadline, asynchronous=True)
+    accepted = client.fetch(path, lambda answer: answer, deadline, params=params, asynchronous=True)
     if accepted.status == 200:  # a PCE that answers at once
         return read(accepted)
     job = own_path(accepted.headers.get("Location"))

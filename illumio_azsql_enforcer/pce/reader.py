@@ -5,6 +5,7 @@ versioned is read from `sec_policy/active`: a draft is not policy.
 """
 
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -44,6 +45,7 @@ class _HasHref(Protocol):
 
 
 T = TypeVar("T", bound=_HasHref)
+P = TypeVar("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +77,27 @@ def read_snapshot(client: PceClient, *, org_id: int, clock: Clock, deadline: Dea
     started = clock.monotonic()
     release = read_release(client, deadline)
     version = read_version(client, org_id, deadline)
+
+    def read(at: PolicyVersion) -> Snapshot:
+        policy = read_policy_objects(client, org_id=org_id, release=release, version=at, deadline=deadline)
+        return snapshot_of(release, policy, read_membership(client, org_id=org_id, deadline=deadline))
+
+    snapshot = of_one_version(client, org_id, version, deadline, read)
+    _log.debug("snapshot_read", policy_version=snapshot.version, seconds=clock.monotonic() - started)
+    return snapshot
+
+
+def of_one_version(
+    client: PceClient, org_id: int, version: PolicyVersion, deadline: Deadline, read: Callable[[PolicyVersion], P]
+) -> P:
+    """`read(version)`, once the policy version did not move meanwhile: where it did, it is read again at the new one.
+
+    `version` was read just before. Raises SnapshotIncomplete when it never rests, and whatever `read` raises.
+    """
     for _ in range(1 + RESTARTS):
-        snapshot, after = _attempt(client, org_id, release, version, deadline)
-        if snapshot:
-            _log.debug("snapshot_read", policy_version=after.version, seconds=clock.monotonic() - started)
-            return snapshot
+        result, after = _attempt(client, org_id, version, deadline, read)
+        if result is not None:
+            return result
         _log.info("policy_version_moved", before=version.version, after=after.version)
         version = after
     raise SnapshotIncomplete(
@@ -103,15 +121,24 @@ def read_version(client: PceClient, org_id: int, deadline: Deadline) -> PolicyVe
 
 
 def read_policy_objects(
-    client: PceClient, *, org_id: int, release: Release, version: PolicyVersion, deadline: Deadline
+    client: PceClient,
+    *,
+    org_id: int,
+    release: Release,
+    version: PolicyVersion,
+    deadline: Deadline,
+    before: PolicyObjects | None = None,
 ) -> PolicyObjects:
     """The versioned collections, each checked against the counts of `version`; the caller checks that it still holds.
 
+    Where deny rules take a request for each rule set, those of `before` are kept if it is of the same version.
     Raises SnapshotIncomplete when the PCE gives fewer objects than it counts, and any other PceError.
     """
 
+    known = before.rule_sets if before and before.version == version else ()
+
     def read(name: str, type_: type[T], *, optional: bool = False) -> tuple[T, ...]:
-        found = _collection(client, f"{_active(org_id)}/{name}", type_, deadline, optional=optional)
+        found = read_all(client, f"{_active(org_id)}/{name}", type_, deadline, optional=optional)
         _compare(name, len(found), counts_of(version).get(name))
         return found
 
@@ -120,7 +147,7 @@ def read_policy_objects(
         label_groups=read("label_groups", LabelGroup),
         ip_lists=read("ip_lists", IpList),
         services=read("services", Service),
-        rule_sets=with_all_rules(client, read("rule_sets", RuleSet), release, deadline),
+        rule_sets=with_all_rules(client, read("rule_sets", RuleSet), release, deadline, known),
         virtual_services=read("virtual_services", VirtualService, optional=True),
     )
 
@@ -129,9 +156,9 @@ def read_membership(client: PceClient, *, org_id: int, deadline: Deadline) -> Me
     """Labels, workloads and service bindings as they are now. Raises PceError."""
     root = f"/orgs/{org_id}"
     # What refers comes before what it refers to: something new in between is then never a reference to nothing.
-    bindings = _collection(client, f"{root}/service_bindings", ServiceBinding, deadline, optional=True)
-    workloads = _collection(client, f"{root}/workloads", Workload, deadline)
-    labels = _collection(client, f"{root}/labels", Label, deadline)
+    bindings = read_all(client, f"{root}/service_bindings", ServiceBinding, deadline, optional=True)
+    workloads = read_all(client, f"{root}/workloads", Workload, deadline)
+    labels = read_all(client, f"{root}/labels", Label, deadline)
     return Membership(labels=labels, workloads=workloads, service_bindings=bindings)
 
 
@@ -152,17 +179,16 @@ def snapshot_of(release: Release, policy: PolicyObjects, members: Membership) ->
 
 
 def _attempt(
-    client: PceClient, org_id: int, release: Release, version: PolicyVersion, deadline: Deadline
-) -> tuple[Snapshot | None, PolicyVersion]:
-    """One read and the version after it; no snapshot when that moved.
+    client: PceClient, org_id: int, version: PolicyVersion, deadline: Deadline, read: Callable[[PolicyVersion], P]
+) -> tuple[P | None, PolicyVersion]:
+    """One read and the version after it; no result when that moved.
 
     An object that vanished, or a count that is short, may be the work of a provisioning in between: the version tells.
     """
     problem: PceError | None = None
-    snapshot: Snapshot | None = None
+    result: P | None = None
     try:
-        policy = read_policy_objects(client, org_id=org_id, release=release, version=version, deadline=deadline)
-        snapshot = snapshot_of(release, policy, read_membership(client, org_id=org_id, deadline=deadline))
+        result = read(version)
     except (PceNotFound, SnapshotIncomplete) as raised:
         problem = raised
     after = read_version(client, org_id, deadline)
@@ -170,19 +196,25 @@ def _attempt(
         return None, after
     if problem:
         raise problem
-    return snapshot, after
+    return result, after
 
 
 def _active(org_id: int) -> str:
     return f"/orgs/{org_id}/sec_policy/active"
 
 
-def _collection(
-    client: PceClient, path: str, type_: type[T], deadline: Deadline, *, optional: bool = False
+def read_all(
+    client: PceClient,
+    path: str,
+    type_: type[T],
+    deadline: Deadline,
+    *,
+    params: Mapping[str, str] | None = None,
+    optional: bool = False,
 ) -> tuple[T, ...]:
     """All objects at `path`, no two alike; none when the route is `optional` and this release does not have it."""
     try:
-        found = client.collection(path, type_, deadline).items
+        found = client.collection(path, type_, deadline, params).items
     except PceNotFound:
         if not optional:
             raise

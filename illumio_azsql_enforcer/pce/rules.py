@@ -13,16 +13,22 @@ from illumio_azsql_enforcer.retrying import Deadline
 
 
 def with_all_rules(
-    client: PceClient, rule_sets: tuple[RuleSet, ...], release: Release, deadline: Deadline
+    client: PceClient,
+    rule_sets: tuple[RuleSet, ...],
+    release: Release,
+    deadline: Deadline,
+    known: tuple[RuleSet, ...] = (),
 ) -> tuple[RuleSet, ...]:
     """The rule sets with `rules` and `deny_rules` filled in.
 
+    `known`: the rule sets of the same policy version as they were read before; when these are the same but for deny
+    rules that do not come inline, those are not asked for again.
     Raises SnapshotIncomplete when override-denies may exist and cannot be read, and any other PceError.
     """
     for each in rule_sets:
         _check_keys(each)
     allowing = tuple(_with_rules(client, each, deadline) for each in rule_sets)
-    whole = _with_deny_rules(client, allowing, release, deadline)
+    whole = _as_before(allowing, known) or _with_deny_rules(client, allowing, release, deadline)
     _check_hrefs(whole)
     return whole
 
@@ -38,6 +44,18 @@ def _with_rules(client: PceClient, rule_set: RuleSet, deadline: Deadline) -> Rul
         return rule_set
     rules = client.collection(f"{rule_set.href}/sec_rules", Rule, deadline).items
     return msgspec.structs.replace(rule_set, rules=rules)
+
+
+def _as_before(rule_sets: tuple[RuleSet, ...], known: tuple[RuleSet, ...]) -> tuple[RuleSet, ...] | None:
+    """The known rule sets, if these are the same as far as they tell."""
+    if len(rule_sets) != len(known):
+        return None
+    same = all(
+        msgspec.structs.replace(old, deny_rules=new.deny_rules) == new
+        for new, old in zip(rule_sets, known, strict=True)
+    )
+    silent = all(each.deny_rules is msgspec.UNSET for each in rule_sets)
+    return known if known and silent and same else None
 
 
 def _with_deny_rules(
