@@ -69,7 +69,7 @@ class Population:
         return BitMap.intersection(*(self._meeting(demand, widest=widest) for demand in conjunction.demands))
 
     def _meeting(self, demand: Demand, *, widest: bool) -> BitMap:
-        if widest and demand.unwanted:
+        if widest and (demand.wanted is None or demand.unwanted):
             others = demand.wanted if demand.wanted is not None else self._types.get(demand.key, ())
             found = self._any_of([href for href in others if href not in demand.unwanted])
             return found | self._untyped(demand.key) if demand.wanted is None else found
