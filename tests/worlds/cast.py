@@ -22,12 +22,12 @@ class Cast:
         self.values: dict[str, list[str]] = {
             key: [href("labels", f"{key}{n}") for n in range(dice.number(2, 3))] for key in self.keys
         }
-        self.servers = [_server(number) for number in range(dice.either(0.3, rare=2, usual=1))]
+        self.servers = [_server(number) for number in range(dice.one((1, 1, 1, 1, 2, 2, 2, 4)))]
         self.mine: list[str] = [dice.one(self.values[key]) for key in self.keys if not dice.often(0.12)]
         self.groups = [href("label_groups", n) for n in range(dice.number(0, 4))]
         self.lists = [href("ip_lists", n) for n in range(dice.number(1, 4))]
         self.services = [href("services", n) for n in range(dice.number(0, 3))]
-        self.crowded = dice.often(0.015)  # many workloads behind a few addresses
+        self.crowded = dice.often(0.025)  # many workloads behind a few addresses
         self.machines = [
             href("workloads", n) for n in range(dice.number(66, 140) if self.crowded else dice.number(1, 7))
         ]

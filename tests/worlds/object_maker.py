@@ -94,7 +94,7 @@ class ObjectMaker:
         made = []
         for number, server in enumerate(self.cast.servers):
             if not self.dice.often(0.15):
-                labels = self.cast.mine if number == 0 else self.cast.some_labels()
+                labels = self.cast.mine if number == 0 else self.cast.server_like_labels()
                 made.append(self.server_workload(f"S{number}", server.fqdn, self.cast.references(labels)))
             if self.dice.often(0.03):
                 twin = self.server_workload(f"T{number}", server.fqdn, self.cast.references(self.cast.mine))
@@ -131,8 +131,8 @@ class ObjectMaker:
 
     def interface(self) -> Json:
         made: Json = {"name": self.dice.one(("eth0", "eth1")), "address": self.addresses.text()}
-        if self.cast.crowded and self.dice.often(0.8):
-            made["address"] = self.dice.one(("203.0.113.5", "203.0.113.6", "203.0.113.6", "10.20.0.9", "10.0.0.0"))
+        if self.cast.crowded and self.dice.often(0.9):
+            made["address"] = self.dice.one(("203.0.113.6", "203.0.113.6", "10.0.0.0"))
         if self.dice.often(0.9):
             made["cidr_block"] = self.dice.one((24, 28, 30, 32, None, 29, 8, 0))
         if self.dice.often(0.01):
