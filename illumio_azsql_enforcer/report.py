@@ -107,8 +107,8 @@ def to_json(report: Report) -> dict[str, Any]:
         "schema": SCHEMA,
         "run_id": report.run_id,
         "dry_run": report.dry_run,
-        "started_at": _time(report.started_at),
-        "finished_at": _time(report.finished_at),
+        "started_at": time_to_json(report.started_at),
+        "finished_at": time_to_json(report.finished_at),
         "outcome": report.outcome.value,
         "error": report.error,
         "policy_version": report.policy_version,
@@ -121,7 +121,8 @@ def to_json(report: Report) -> dict[str, Any]:
     }
 
 
-def _time(moment: datetime) -> str:
+def time_to_json(moment: datetime) -> str:
+    """UTC, RFC 3339 with milliseconds."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
