@@ -144,7 +144,6 @@ class _Floor:
         self._free = problem.free
         self._rising: list[int] = []  # pieces that are held by one more when the phase is done
         self._slots = 0  # slots that are free when the phase is done
-        self._broken = False  # the phase drops wanted addresses: it stays alone
 
     @classmethod
     def of(cls, problem: Problem) -> "_Floor":
@@ -159,11 +158,11 @@ class _Floor:
         for piece in self._rising:
             self._cover[piece] += 1
         self._free += self._slots
-        self._rising, self._slots, self._broken = [], 0, False
+        self._rising, self._slots = [], 0
 
     def bears(self, move: Move) -> bool:
         """Whether the move may join the phase: safe whichever of the phase's moves were made before it."""
-        if self._broken or move.drops or (move.goes is None and self._free < 1):
+        if move.drops or (move.goes is None and self._free < 1):
             return False
         return all(self._cover[piece] > 1 for piece in self._uncovered(move))
 
@@ -177,7 +176,6 @@ class _Floor:
             self._rising += [piece for piece in self._pieces_of.get(move.comes, []) if piece not in kept]
         self._free -= move.action is Action.ADD
         self._slots += move.action is Action.DELETE
-        self._broken = bool(move.drops)
 
     def _held(self, move: Move) -> range:
         return self._ground.held_by[move.goes] if move.goes is not None else range(0)
