@@ -10,7 +10,7 @@ from illumio_azsql_enforcer.secret import Secret
 
 
 class Mode(StrEnum):
-    """What may be done with a difference; see docs/modes.md."""
+    """What may be done with a difference; see docs/reconciling.md."""
 
     OBSERVE = "observe"
     UPSERT = "upsert"
