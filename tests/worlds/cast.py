@@ -77,6 +77,10 @@ class Cast:
                 {"actors": "ams", "exclusion": True},
                 {"ip_list": {"href": self.lists[0]}, "exclusion": True},
                 {"label": {"href": self.values["role"][0]}, "planet": "mars"},
+                {"label": {"href": self.values["role"][0]}, "exclusion": self.dice.one(("yes", []))},
+                {"label": {"href": self.dice.one((None, 7))}},
+                {"label": {"href": self.values["role"][0]}, "label_group": None, "key": "role"},
+                {"workload": {"href": self.machines[0]}, "ip_list": {"href": self.lists[0]}},
                 {},
             )
         )

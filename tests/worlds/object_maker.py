@@ -78,7 +78,7 @@ class ObjectMaker:
         if self.dice.often(0.4):
             made["to_port"] = made["port"] + self.dice.one((0, 1, 33, 10000, -1))
         if self.dice.often(0.02):
-            made[self.dice.one(("proto", "port", "to_port"))] = self.dice.one(("6", None, True, 6.5))
+            made[self.dice.one(("proto", "port", "to_port"))] = self.dice.one(("6", None, True, 6.5, [], -1))
         return made
 
     def program_port(self) -> Json:
@@ -156,7 +156,7 @@ class ObjectMaker:
         if self.dice.often(0.2):
             fqdn = self.dice.one((*(server.fqdn for server in self.cast.servers), "x.example.com"))
             made["service_addresses"] = [
-                self.dice.one(({"fqdn": fqdn}, {"fqdn": fqdn, "port": self.dice.one((1433, -1, 1434, None))}))
+                self.dice.one(({"fqdn": fqdn}, {"fqdn": fqdn, "port": self.dice.one((1433, -1, 1434, None, "1433"))}))
             ]
         if self.dice.often(0.25):
             made["ip_overrides"] = self.dice.some(self.addresses.block, 2)

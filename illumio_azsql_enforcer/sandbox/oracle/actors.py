@@ -18,7 +18,7 @@ def is_understood(item: Json, kinds: frozenset[str] = ACTOR_KINDS) -> bool:
     if len(selectors) != 1 or set(item) - EVERY_KIND - WORDS or selectors[0] not in kinds:
         return False
     exclusion = item.get("exclusion")
-    if exclusion not in {None, True, False} or (exclusion and selectors[0] not in LABEL_KINDS):
+    if not (exclusion is None or isinstance(exclusion, bool)) or (exclusion and selectors[0] not in LABEL_KINDS):
         return False
     return item["actors"] == "ams" if selectors[0] == "actors" else bool(href_of(item[selectors[0]]))
 

@@ -66,11 +66,11 @@ def port_in_entry(entry: Json, port: Port) -> Answer:
         return Answer.UNKNOWN
     if proto not in {port.proto, ANY}:
         return Answer.NO
-    if first in {None, ANY} and last in {None, ANY}:
-        return Answer.YES
-    if not _is_number(first) or not (last is None or _is_number(last)):
+    if not all(value is None or _is_number(value) for value in (first, last)):
         return Answer.UNKNOWN
-    return _between(int(first or 0), int(last if last is not None else first or 0), port.number, alone=last is None)
+    if first in {None, ANY}:
+        return Answer.YES if last in {None, ANY} else Answer.UNKNOWN
+    return _between(int(first or 0), int(first or 0) if last is None else int(last), port.number, alone=last is None)
 
 
 def _between(first: int, last: int, port: int, *, alone: bool) -> Answer:
@@ -107,7 +107,7 @@ def virtual_service_covers(
 
 def _address_fits(server: ServerView, service: Json, wanted: Wanted) -> bool:
     named = [each for each in listed(service.get("service_addresses")) if host(each.get("fqdn")) == host(server.fqdn)]
-    return any(each.get("port") in {None, ANY, *(port.number for port in wanted.ports)} for each in named)
+    return any(each.get("port") in [None, ANY, *(port.number for port in wanted.ports)] for each in named)
 
 
 def _on_server(entry: Json, overrides: list[Json], wanted: Wanted) -> Answer:
