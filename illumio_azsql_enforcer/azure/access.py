@@ -3,6 +3,8 @@
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 API_VERSION = "2025-01-01"  # of Microsoft.Sql; the one that azure-mgmt-sql 4.0 is made for
 SUBSCRIPTIONS_API_VERSION = "2022-12-01"
 LIST_SUBSCRIPTIONS = Operation("list the subscriptions", "Microsoft.Resources/subscriptions/read", "/")
+WRITING = ("PUT", "DELETE")
 QUIET_LOGGERS = ("azure", "msal", "urllib3")
 
 T = TypeVar("T")
@@ -43,6 +46,15 @@ class Subscription(msgspec.Struct, rename="camel"):
 
     subscription_id: str
     state: str = "Enabled"
+
+
+@dataclass(slots=True)
+class Holdings:
+    """What earlier discoveries showed of the subscriptions (ids in lower case). Losing it costs requests, no more."""
+
+    listed_at: float = float("-inf")  # monotonic seconds, when all of them were listed
+    hold: set[str] = field(default_factory=set)  # that hold servers
+    failed: set[str] = field(default_factory=set)  # that could not be listed the last time
 
 
 _SUBSCRIPTIONS = msgspec.json.Decoder(Page[Subscription])
@@ -66,6 +78,7 @@ class AzureAccess:
         self._reader: ARMPipelineClient[HttpRequest, HttpResponse] = ARMPipelineClient(
             self._base, policies=self._policies(), transport=self._transport
         )
+        self.holdings = Holdings()
         self._clients: dict[str, SqlManagementClient] = {}
         self._lock = threading.Lock()
         _keep_quiet()
@@ -73,12 +86,12 @@ class AzureAccess:
     @property
     def reads(self) -> int:
         """Requests sent that change nothing, retries included, requests for tokens not."""
-        return sum(n for (method, _), n in self.requests.items() if method == "GET")
+        return sum(n for (method, _), n in self.requests.items() if method not in WRITING)
 
     @property
     def writes(self) -> int:
         """Requests sent to put or delete a rule, retries included."""
-        return sum(n for (method, _), n in self.requests.items() if method != "GET")
+        return sum(n for (method, _), n in self.requests.items() if method in WRITING)
 
     @property
     def requests(self) -> dict[tuple[str, str], int]:
@@ -97,14 +110,18 @@ class AzureAccess:
         """The subscriptions of the settings, else all that the identity sees. Raises ArmError, also for none at all."""
         if self.settings.subscriptions is not None:
             return self.settings.subscriptions
-        path = f"/subscriptions?api-version={SUBSCRIPTIONS_API_VERSION}"
-        listed = self.read(path, _SUBSCRIPTIONS, LIST_SUBSCRIPTIONS, deadline)
-        seen = sorted({s.subscription_id.lower() for s in listed if s.state != "Deleted"})
+        seen = self.visible(deadline)
         if not seen:
             raise ArmForbidden(
                 "Cannot list the subscriptions: this identity sees none; assign it a role in each that it is to work on"
             )
-        return tuple(seen)
+        return seen
+
+    def visible(self, deadline: Deadline) -> tuple[str, ...]:
+        """The subscriptions that the identity sees, in lower case, sorted. Raises ArmError."""
+        path = f"/subscriptions?api-version={SUBSCRIPTIONS_API_VERSION}"
+        listed = self.read(path, _SUBSCRIPTIONS, LIST_SUBSCRIPTIONS, deadline)
+        return tuple(sorted({s.subscription_id.lower() for s in listed if s.state != "Deleted"}))
 
     def read(self, path: str, page: msgspec.json.Decoder[Page[T]], operation: Operation, deadline: Deadline) -> list[T]:
         """Every item of the list at `path` (with query), all pages. Raises ArmError.
@@ -113,11 +130,16 @@ class AzureAccess:
         """
 
         def get(url: str) -> Answer:
-            return self.carry_out(
-                operation, deadline, lambda **times: _ok(self._reader.send_request(HttpRequest("GET", url), **times))
-            )
+            return self._ask(partial(HttpRequest, "GET", url), operation, deadline)
 
         return read_all(get, self._base + path, page, operation)
+
+    def query(self, path: str, question: object, operation: Operation, deadline: Deadline) -> Answer:
+        """The answer to a POST of a question (JSON) that the gate in `pipeline` lets through. Raises ArmError."""
+        return self._ask(partial(HttpRequest, "POST", self._base + path, json=question), operation, deadline)
+
+    def _ask(self, request: Callable[[], HttpRequest], operation: Operation, deadline: Deadline) -> Answer:
+        return self.carry_out(operation, deadline, lambda **times: _ok(self._reader.send_request(request(), **times)))
 
     def carry_out(self, operation: Operation, deadline: Deadline, send: Callable[..., T]) -> T:
         """What `send` brings, tried again as the deadline allows. Raises ArmError.

@@ -158,14 +158,20 @@ def _may_pass(error: ArmError) -> bool:
 
 
 def asked_wait(headers: Mapping[str, str]) -> float | None:
-    """Seconds that an answer asks to wait: milliseconds, seconds or an HTTP date, which is taken from its own Date."""
+    """Seconds that an answer asks to wait: milliseconds, seconds, or an HTTP date, which is taken from its own Date.
+
+    Resource Graph says in each answer, in hours, minutes and seconds, when its quota is whole again.
+    """
     for name in ("retry-after-ms", "x-ms-retry-after-ms"):
         milliseconds = _number(headers.get(name))
         if milliseconds is not None:
             return milliseconds / 1000
     said = headers.get("retry-after")
     seconds = _number(said)
-    return seconds if seconds is not None else _until(said, headers.get("date"))
+    if seconds is not None:
+        return seconds
+    until = _until(said, headers.get("date"))
+    return until if until is not None else _clock_time(headers.get("x-ms-user-quota-resets-after"))
 
 
 def no_answer_because(error: AzureError) -> str:
@@ -190,6 +196,11 @@ def _until(said: str | None, date: str | None) -> float | None:
         return max(0.0, (parsedate_to_datetime(said or "") - parsedate_to_datetime(date or "")).total_seconds())
     except (ValueError, TypeError):  # no date, or one with a zone and one without
         return None
+
+
+def _clock_time(text: str | None) -> float | None:
+    found = re.fullmatch(r"(\d\d):(\d\d):(\d\d)(\.\d+)?", text or "")
+    return 3600.0 * int(found[1]) + 60.0 * int(found[2]) + int(found[3]) if found else None
 
 
 def _detail(body: bytes) -> _Detail:

@@ -1,8 +1,9 @@
 """Keeps all threads together within ARM's buckets of requests: one for each subscription and kind of request.
 
-ARM says in its answers how much is left of a bucket (`x-ms-ratelimit-remaining-subscription-reads` and the like), and
-refuses a request that comes before the Retry-After of a 429 has passed. So nobody asks while a bucket is known to be
-empty; the request is then not made but ends as ArmThrottled, with the time to wait, like one that ARM refused.
+ARM says in its answers how much is left of a bucket (`x-ms-ratelimit-remaining-subscription-reads` and the like;
+Resource Graph, whose quota is one for each identity, in `x-ms-user-quota-remaining`), and refuses a request that comes
+before the Retry-After of a 429 has passed. So nobody asks while a bucket is known to be empty; the request is then not
+made but ends as ArmThrottled, with the time to wait, like one that ARM refused.
 """
 
 import re
@@ -19,7 +20,10 @@ from illumio_azsql_enforcer.errors import ArmThrottled
 
 KNOWN_FOR = 1.0  # seconds for which a remaining count is believed; buckets fill again all the time
 LONGEST_PAUSE = 60.0  # seconds for which everybody waits at most, whatever one answer said
-_REMAINING = re.compile(r"x-ms-ratelimit-remaining-subscription-(global-)?(reads|writes|deletes)", re.IGNORECASE)
+QUOTA = "x-ms-user-quota-remaining"  # of Resource Graph
+_REMAINING = re.compile(
+    rf"x-ms-ratelimit-remaining-subscription-(global-)?(reads|writes|deletes)|{QUOTA}", re.IGNORECASE
+)
 _SUBSCRIPTION = re.compile(r"/subscriptions/([^/?]+)")
 
 
@@ -29,13 +33,13 @@ class _Bucket:
 
     closed_until: float = float("-inf")
     left: int = 0
-    left_at: float = float("-inf")
+    known_until: float = float("-inf")  # how long `left` is believed
     under_way: int = 0
 
     def wait(self, now: float) -> float:
         """Seconds until one more request makes sense; 0: now."""
-        empty = self.under_way >= self.left and now < self.left_at + KNOWN_FOR
-        return max(0.0, self.closed_until - now, self.left_at + KNOWN_FOR - now if empty else 0.0)
+        empty = self.under_way >= self.left and now < self.known_until
+        return max(0.0, self.closed_until - now, self.known_until - now if empty else 0.0)
 
 
 class Pace:
@@ -49,13 +53,13 @@ class Pace:
     def begin(self, request: HttpRequest) -> None:
         """A request is about to be made. Raises ArmThrottled when its bucket is known to be empty."""
         subscription, kind = key = _key(request)
+        place = f"subscription {subscription}" if subscription else "this identity"
         with self._lock:
             bucket = self._buckets.setdefault(key, _Bucket())
             wait = bucket.wait(self._clock.monotonic())
             if wait > 0:
                 raise ArmThrottled(
-                    f"Azure lets no further {kind} through for subscription {subscription} before {wait:.1f} seconds "
-                    "have passed",
+                    f"Azure lets no further {kind} through for {place} before {wait:.1f} seconds have passed",
                     retry_after=wait,
                 )
             bucket.under_way += 1
@@ -63,13 +67,10 @@ class Pace:
     def end(self, request: HttpRequest, response: HttpResponse | None) -> None:
         """The request that began is over."""
         with self._lock:
-            bucket, now = self._buckets[_key(request)], self._clock.monotonic()
+            bucket = self._buckets[_key(request)]
             bucket.under_way -= 1
-            left = _left(response) if response is not None else None
-            if left is not None:
-                bucket.left, bucket.left_at = left, now
-            if response is not None and response.status_code == 429:
-                bucket.closed_until = now + min(asked_wait(response.headers) or 0.0, LONGEST_PAUSE)
+            if response is not None:
+                _learn(bucket, response, self._clock.monotonic())
 
 
 class Pacing(HTTPPolicy[HttpRequest, HttpResponse]):
@@ -95,6 +96,11 @@ def _key(request: HttpRequest) -> tuple[str, str]:
     return found.group(1).lower() if found else "", request.method
 
 
-def _left(response: HttpResponse) -> int | None:
+def _learn(bucket: _Bucket, response: HttpResponse, now: float) -> None:
     counts = [int(n) for name, n in response.headers.items() if _REMAINING.fullmatch(name) and n.isdecimal()]
-    return min(counts, default=None)
+    wait = asked_wait(response.headers)
+    if counts:
+        known_for = (wait or KNOWN_FOR) if QUOTA in response.headers else KNOWN_FOR
+        bucket.left, bucket.known_until = min(counts), now + min(known_for, LONGEST_PAUSE)
+    if response.status_code == 429:
+        bucket.closed_until = now + min(wait or 0.0, LONGEST_PAUSE)

@@ -24,6 +24,7 @@ from illumio_azsql_enforcer.text import printable
 USER_AGENT = f"illumio-azsql-enforcer/{__version__}"
 NO_ANSWER = "none"
 
+GRAPH = "/providers/Microsoft.ResourceGraph/resources"  # a query, although it is a POST
 _RULE = re.compile(
     r"/subscriptions/[0-9a-f-]{36}/resourceGroups/([^/]+)/providers/Microsoft\.Sql/servers/([^/]+)/firewallRules/([^/]+)",
     re.IGNORECASE,
@@ -79,7 +80,10 @@ class Authentication(ARMChallengeAuthenticationPolicy):
 
 
 class OnlyRules(SansIOHTTPPolicy[HttpRequest, HttpResponse]):
-    """The last gate: nothing leaves for another host, and nothing is written but one named firewall rule."""
+    """The last gate: nothing leaves for another host, and nothing is written but one named firewall rule.
+
+    The only POST is a query of Resource Graph, which has no operation that writes.
+    """
 
     def __init__(self, resource_manager: str) -> None:
         super().__init__()
@@ -90,7 +94,7 @@ class OnlyRules(SansIOHTTPPolicy[HttpRequest, HttpResponse]):
         asked = request.http_request
         if origin(asked.url) != self._origin:
             raise UnsafeName(f"A request to {printable(asked.url, 200)} is not made: that is not Azure's address.")
-        if asked.method != "GET" and not (asked.method in {"PUT", "DELETE"} and _is_rule(urlsplit(asked.url).path)):
+        if not _is_let_through(asked.method, urlsplit(asked.url).path):
             raise UnsafeName(f"{asked.method} {printable(asked.url, 200)} is not made: it does not name one rule.")
 
 
@@ -121,6 +125,15 @@ def policies(resource_manager: str, tokens: TokenSource, pace: Pace, requests: R
         Authentication(tokens),
         Counting(requests),
     ]
+
+
+def _is_let_through(method: str, path: str) -> bool:
+    match method:
+        case "GET":
+            return True
+        case "POST":
+            return path == GRAPH
+    return method in {"PUT", "DELETE"} and _is_rule(path)
 
 
 def _is_rule(path: str) -> bool:

@@ -1,14 +1,16 @@
 """Finds the logical servers that are candidates."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import msgspec
+import structlog
 
 from illumio_azsql_enforcer.azure.access import API_VERSION, AzureAccess
 from illumio_azsql_enforcer.azure.failures import Operation, invalid
+from illumio_azsql_enforcer.azure.graph import subscriptions_with_servers
 from illumio_azsql_enforcer.azure.pages import Page
 from illumio_azsql_enforcer.azure.paths import checked_subscription, parse_server_id
 from illumio_azsql_enforcer.errors import ArmError, UnsafeName
@@ -16,6 +18,11 @@ from illumio_azsql_enforcer.model.firewall import PublicAccess, Server
 from illumio_azsql_enforcer.model.settings import ServerSettings
 from illumio_azsql_enforcer.retrying import Deadline
 from illumio_azsql_enforcer.text import printable
+
+MANY = 64  # subscriptions; docs/azure-scale.md has the measurement
+LIST_ALL_EVERY = 900.0  # seconds
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +61,54 @@ class ServerItem(msgspec.Struct):
 _SERVERS = msgspec.json.Decoder(Page[ServerItem])
 
 
-def discover(access: AzureAccess, settings: ServerSettings, deadline: Deadline) -> Discovered:
+def discover(
+    access: AzureAccess, settings: ServerSettings, deadline: Deadline, *, list_all_every: float = LIST_ALL_EVERY
+) -> Discovered:
     """The candidates in every subscription, listed side by side.
 
     Raises ArmError when the subscriptions themselves cannot be told. Servers that belong to a Synapse workspace are
-    left out: their rules are set through the workspace.
+    left out: their rules are set through the workspace. Of many subscriptions, those without servers are listed the
+    first time, and again when `list_all_every` seconds have passed; in between, Resource Graph tells of new servers.
     """
     subscriptions = access.subscriptions(deadline)
-    with ThreadPoolExecutor(max_workers=min(access.settings.concurrency, max(1, len(subscriptions)))) as pool:
-        found = list(pool.map(lambda subscription: _listed(access, subscription, deadline), subscriptions))
+    chosen = _worth_listing(access, subscriptions, deadline, list_all_every)
+    with ThreadPoolExecutor(max_workers=min(access.settings.concurrency, max(1, len(chosen)))) as pool:
+        found = list(pool.map(lambda subscription: _listed(access, subscription, deadline), chosen))
     listed = [servers for servers in found if not isinstance(servers, SubscriptionFailure)]
+    failures = tuple(failed for failed in found if isinstance(failed, SubscriptionFailure))
     once = {server.id.lower(): server for servers in listed for server in servers}  # pages of two moments may overlap
+    _remember(access, once.values(), failures, complete=len(chosen) == len(subscriptions))
     return Discovered(
-        tuple(sorted((s for s in once.values() if is_candidate(s.name, settings)), key=lambda s: s.id)),
-        tuple(failed for failed in found if isinstance(failed, SubscriptionFailure)),
+        tuple(sorted((s for s in once.values() if is_candidate(s.name, settings)), key=lambda s: s.id)), failures
     )
+
+
+def _worth_listing(
+    access: AzureAccess, subscriptions: Sequence[str], deadline: Deadline, list_all_every: float
+) -> Sequence[str]:
+    """All of them; or those that may hold servers, or whose failure must not be passed over in silence."""
+    known = access.holdings
+    if len(subscriptions) < MANY or access.clock.monotonic() - known.listed_at >= list_all_every:
+        return subscriptions
+    try:
+        visible = set(access.visible(deadline))
+        asked = [s for s in subscriptions if s.lower() in visible]
+        holding = subscriptions_with_servers(access, asked, deadline)
+    except ArmError as error:
+        _log.warning("resource_graph_not_used", reason=str(error))
+        return subscriptions
+    quiet = visible - holding - known.hold - known.failed
+    return [s for s in subscriptions if s.lower() not in quiet]
+
+
+def _remember(
+    access: AzureAccess, servers: Iterable[Server], failures: Iterable[SubscriptionFailure], *, complete: bool
+) -> None:
+    known = access.holdings
+    known.hold |= {server.subscription_id.lower() for server in servers}
+    known.failed = {failure.subscription_id.lower() for failure in failures}
+    if complete:
+        known.listed_at = access.clock.monotonic()
 
 
 def is_candidate(name: str, settings: ServerSettings) -> bool:

@@ -1,4 +1,5 @@
-"""The part of Resource Graph's query language that discovery needs: where, project, extend, order by, take, count.
+"""The part of Resource Graph's query language that discovery needs: where, project, extend, distinct, order by, take,
+count.
 
 Anything else is refused, as the real service refuses what it cannot parse.
 """
@@ -105,6 +106,9 @@ def _stage(words: _Words) -> Stage:
                 (dict(row) if name == "extend" else {}) | {label: value(row) for label, value in columns}
                 for row in rows
             ]
+        case "distinct":
+            columns = _columns(words)
+            return lambda rows: _each_once([{label: value(row) for label, value in columns} for row in rows])
         case "order" | "sort":
             words.expect("by")
             return _order(words)
@@ -114,6 +118,10 @@ def _stage(words: _Words) -> Stage:
         case "count":
             return lambda rows: [{"Count": len(rows)}]
     raise QueryError(f"The operator '{name}' is not known.")
+
+
+def _each_once(rows: list[Row]) -> list[Row]:
+    return list({tuple(map(_text, row.values())): row for row in rows}.values())
 
 
 def _columns(words: _Words) -> list[tuple[str, Value]]:

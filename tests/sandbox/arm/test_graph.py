@@ -179,3 +179,11 @@ def test_the_query_language(stages: str, expected: list[str]) -> None:
 
 def test_counting() -> None:
     assert kql.parse("Resources | count").run(ROWS) == [{"Count": 3}]
+
+
+def test_rows_each_once(azure: ArmSimulator, raw: Raw) -> None:
+    azure.state.add_subscription(OTHER)
+    for number in range(4):
+        azure.state.add_server(f"s{number}", subscription=OTHER, resource_group="data")
+    rows = ask(raw, f"{SERVERS} | distinct subscriptionId").json["data"]
+    assert sorted(row["subscriptionId"] for row in rows) == [SUBSCRIPTION, OTHER]
