@@ -153,6 +153,12 @@ class Interface(_Wire, frozen=True, gc=False, kw_only=True):
     cidr_block: object = None
 
 
+class Agent(_Wire, frozen=True, gc=False, kw_only=True):
+    """`ven`, or its older twin `agent`: only whether the workload has one is read, not its large status."""
+
+    href: str | None = None
+
+
 class Workload(_Wire, frozen=True, gc=False, kw_only=True):
     """`GET /orgs/N/workloads`, managed and unmanaged."""
 
@@ -166,8 +172,8 @@ class Workload(_Wire, frozen=True, gc=False, kw_only=True):
     interfaces: list[Interface] | None = None
     ignored_interface_names: list[str] | None = None
     labels: list[Reference] | None = None
-    ven: Reference | None = None
-    agent: dict[str, Any] | None = None
+    ven: Agent | None = None
+    agent: Agent | None = None
 
 
 class ServiceAddress(_Wire, frozen=True, gc=False, kw_only=True):

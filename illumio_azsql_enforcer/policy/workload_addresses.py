@@ -25,8 +25,7 @@ def is_managed(workload: Workload) -> bool:
     """Whether the workload has an agent; older releases tell it by the agent's href alone."""
     if workload.managed is not None:
         return workload.managed
-    agent = workload.agent.get("href") if isinstance(workload.agent, dict) else None
-    return bool(workload.ven or agent)
+    return any(each is not None and each.href for each in (workload.ven, workload.agent))
 
 
 def parse_any(text: str) -> int | None:
