@@ -4,13 +4,11 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-PREFIX ?= /opt/illumio-azsql-enforcer
-CONFIG ?= /etc/illumio-azsql-enforcer
-UNITS  ?= /etc/systemd/system
 FIGURE ?=
+SUITE  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint types floors unit long bench install uninstall clean
+.PHONY: help demo serve test lint types floors unit long bench install uninstall deb test-systemd clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,7 +41,7 @@ floors: $(READY)
 	$(BIN)/lint-imports
 
 unit: $(READY)
-	$(BIN)/python -m pytest -n 2 -m "not long"
+	$(BIN)/python -m pytest -n 2 -m "not long and not systemd"
 
 long: $(READY) ## The long runs of the property tests
 	$(BIN)/python -m pytest -n 2 -m long
@@ -51,21 +49,19 @@ long: $(READY) ## The long runs of the property tests
 bench: $(READY) ## Measure; make bench FIGURE=NAME takes one figure
 	$(BIN)/python -m benchmarks $(FIGURE)
 
-install: ## Install the service under $(PREFIX) (as root)
-	$(PYTHON) -m venv $(PREFIX)
-	$(PREFIX)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt .
-	install -d -m 0755 $(CONFIG) $(UNITS)
-	test -e $(CONFIG)/config.yaml || install -m 0644 config.example.yaml $(CONFIG)/config.yaml
-	test -e $(CONFIG)/pce-api-secret || install -m 0600 /dev/null $(CONFIG)/pce-api-secret
-	for unit in systemd/*.service; do \
-	  sed 's|@PREFIX@|$(PREFIX)|g; s|@CONFIG@|$(CONFIG)|g' $$unit > $(UNITS)/$${unit#systemd/}; done
-	ln -sf $(PREFIX)/bin/illumio-azsql-enforcer /usr/local/bin/illumio-azsql-enforcer
-	@echo "Edit $(CONFIG)/config.yaml, put the secret into $(CONFIG)/pce-api-secret, then:"
-	@echo "  systemctl daemon-reload && systemctl enable --now illumio-azsql-enforcer"
+install: ## Install the service, or upgrade it, as root: /opt, /etc, units, man page, completion
+	@systemd/install.sh program
+	@systemd/install.sh files
+	@systemd/install.sh activate
 
-uninstall: ## Remove the service; the config stays
-	rm -rf $(PREFIX) /usr/local/bin/illumio-azsql-enforcer
-	for unit in systemd/*.service; do rm -f $(UNITS)/$${unit#systemd/}; done
+uninstall: ## Remove the service, as root; config and journal stay
+	@systemd/install.sh uninstall
+
+deb: ## Build a Debian package of the service into dist/
+	@systemd/build-deb.sh
+
+test-systemd: $(READY) ## Test the service under a real systemd, as root: SUITE=bookworm or trixie
+	$(BIN)/python -m pytest -m systemd $(if $(SUITE),--suite $(SUITE)) tests/systemd
 
 clean: ## Remove everything that make made
 	rm -rf $(VENV) build dist .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
