@@ -154,7 +154,7 @@ class Server:
         return int(self._listener.server_address[1])
 
     def close(self) -> None:
-        """Stop listening, and end every connection."""
+        """Stop listening, and end every connection. May be called again."""
         self._listener.shutdown()
         self._thread.join()
         self._listener.server_close()

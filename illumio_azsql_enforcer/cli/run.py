@@ -6,7 +6,9 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import structlog
@@ -25,6 +27,9 @@ from illumio_azsql_enforcer.report_text import Paint, plain, render
 from illumio_azsql_enforcer.scheduler import Scheduler
 from illumio_azsql_enforcer.sdnotify import ServiceManager, sender
 from illumio_azsql_enforcer.server_cycle import Options
+
+if TYPE_CHECKING:
+    from illumio_azsql_enforcer.monitoring import Monitor
 
 log = structlog.get_logger()
 
@@ -57,21 +62,51 @@ def _once(words: Words, config: Config, requests: Requests) -> int:
     with closing(make_enforcer(words, config, requests)) as enforcer:
         report = enforcer.cycle()
     Narrator().tell(report)
+    if words.metrics_file:
+        _write_metrics(words.metrics_file, report)
     for stale in sorted(set(words.accept) - {server.plan_id for server in report.servers}):
         log.warning(f"--accept {stale} fits no plan of this cycle: the world has moved, and the guards decide")
     show(report, words.output)
     return exit_code(report, detailed=words.detailed_exitcode)
 
 
+def _write_metrics(path: Path, report: Report) -> None:
+    from illumio_azsql_enforcer.metrics import Metrics  # noqa: PLC0415 - a cycle without metrics need not load them
+    from illumio_azsql_enforcer.metrics_file import MetricsFile  # noqa: PLC0415 - as above
+
+    metrics = Metrics()
+    file = MetricsFile(path, metrics)
+    metrics.tell(report)
+    file.write()
+
+
 def _daemon(words: Words, requests: Requests, manager: ServiceManager) -> int:
+    from illumio_azsql_enforcer.monitoring import Monitor  # noqa: PLC0415 - --once need not load it
+
+    with closing(Monitor(SystemClock(requests.stop), words.metrics_file)) as monitor:
+        return _watched_daemon(words, requests, manager, monitor)
+
+
+def _watched_daemon(words: Words, requests: Requests, manager: ServiceManager, monitor: "Monitor") -> int:
     narrator = Narrator()
 
+    def beat() -> None:
+        manager.beat()
+        monitor.beat()
+
     def fresh() -> Enforcer:
-        return make_enforcer(words, load(words.config, os.environ), requests, manager.beat)
+        config = load(words.config, os.environ)
+        with ExitStack() as undo:
+            enforcer = make_enforcer(words, config, requests, beat)
+            undo.callback(enforcer.close)
+            monitor.follow(config)
+            undo.pop_all()
+        return enforcer
 
     def tell(report: Report) -> None:
         narrator.tell(report)
         manager.told(standing(report))
+        monitor.tell(report)
 
     scheduler = Scheduler(
         announced(fresh, manager),
@@ -79,7 +114,7 @@ def _daemon(words: Words, requests: Requests, manager: ServiceManager) -> int:
         clock=SystemClock(requests.stop),
         requests=requests,
         wait=requests.wake.wait,
-        beat=manager.beat,
+        beat=beat,
     )
     log.info("started", config=str(words.config), dry_run=words.dry_run)
     scheduler.run()

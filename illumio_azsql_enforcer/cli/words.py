@@ -25,6 +25,7 @@ class Words:
     output: str = "text"
     detailed_exitcode: bool = False
     accept: tuple[str, ...] = ()
+    metrics_file: Path | None = None
     log_format: str | None = None
     log_level: str = "info"
 
@@ -51,6 +52,12 @@ OPTIONS = (
     ),
     click.option("--detailed-exitcode", is_flag=True, help="With --once --dry-run: exit 2 when changes are pending."),
     click.option("--accept", multiple=True, metavar="PLAN_ID", help="With --once: let this plan pass the guards."),
+    click.option(
+        "--metrics-file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="PATH",
+        help="Write metrics there after each cycle, as a textfile for node-exporter.",
+    ),
     click.option(
         "--log-format", type=click.Choice(["console", "json"]), help="Default: console on a terminal, else json."
     ),

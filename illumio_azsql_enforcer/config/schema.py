@@ -21,7 +21,7 @@ from illumio_azsql_enforcer.config.scalars import (
     word,
 )
 from illumio_azsql_enforcer.config.sections import Key, Section, list_of, mapping_of, settings
-from illumio_azsql_enforcer.config.slots import Reader, Slot, T
+from illumio_azsql_enforcer.config.slots import Slot
 from illumio_azsql_enforcer.model.settings import (
     AddressSource,
     AzureSettings,
@@ -40,9 +40,6 @@ from illumio_azsql_enforcer.model.settings import (
     ServerSettings,
 )
 from illumio_azsql_enforcer.secret import Secret
-
-# Keys whose values are checked, and then refused: what they switch on is not there yet.
-NOT_AVAILABLE_YET = frozenset({"http.listen", "notify.webhook"})
 
 CLOUDS = {
     "AzureCloud": Cloud(
@@ -71,18 +68,6 @@ def _variable(name: str) -> Callable[[Slot], Scalar | None]:
         return Scalar(value, "str", slot.line, origin=name) if value else None
 
     return standby
-
-
-def _available(read: Reader[T]) -> Reader[T]:
-    """`read`, and then a refusal where the key is not available yet."""
-
-    def read_available(slot: Slot) -> T:
-        value = read(slot)
-        if slot.key in NOT_AVAILABLE_YET:
-            raise slot.wrong("not available yet; remove it or set it to null")
-        return value
-
-    return read_available
 
 
 # --- pce
@@ -305,8 +290,8 @@ _ENFORCEMENT = Section(
 
 # --- the rest
 
-_HTTP = Section(settings(HttpSettings), {"listen": Key(_available(web.listen))})
-_NOTIFY = Section(settings(NotifySettings), {"webhook": Key(_available(web.webhook), secret=True)})
+_HTTP = Section(settings(HttpSettings), {"listen": Key(web.listen)})
+_NOTIFY = Section(settings(NotifySettings), {"webhook": Key(web.webhook, secret=True)})
 
 
 def _state_directory(slot: Slot) -> Scalar | None:

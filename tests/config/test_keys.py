@@ -119,7 +119,12 @@ RIGHT = [
     ),
     ("enforcement.guards", "{max_revoked_percent: 100, widest_range: 32}", GuardSettings(10, 100, True, 32)),
     ("http.listen", "null", None),
+    ("http.listen", "127.0.0.1:9464", ("127.0.0.1", 9464)),
+    ("http.listen", "'[::1]:9464'", ("::1", 9464)),
+    ("http.listen", "localhost:80", ("localhost", 80)),
     ("notify.webhook", "null", None),
+    ("notify.webhook", "https://hooks.example.com/T0/s3cr3t?x=1", Secret("https://hooks.example.com/T0/s3cr3t?x=1")),
+    ("notify.webhook", "http://127.0.0.1:8080/hook", Secret("http://127.0.0.1:8080/hook")),
 ]
 
 
@@ -240,14 +245,12 @@ WRONG = [
     ("enforcement.max_rules", "0", "at least 1"),
     ("enforcement.allow_azure_services", "false", "one of keep, remove"),
     ("http", "'127.0.0.1:9464'", "a mapping is wanted"),
-    ("http.listen", "127.0.0.1:9464", "not available yet; remove it or set it to null"),
-    ("http.listen", "'[::1]:9464'", "not available yet"),
     ("http.listen", "9464", "HOST:PORT"),
     ("http.listen", "':9464'", "write HOST:PORT"),
     ("http.listen", "127.0.0.1", "write HOST:PORT"),
     ("http.listen", "127.0.0.1:65536", "write HOST:PORT"),
     ("http.listen", "'::1:9464'", "write HOST:PORT"),
-    ("notify.webhook", "https://hooks.example.com/T0/s3cr3t?x=1", "not available yet; remove it or set it to null"),
+    ("notify.webhook", "http://hooks.example.com/s3cr3t", "not encrypted"),
     ("notify.webhook", "hooks.example.com/s3cr3t", "no web address"),
     ("state_dir", "state", "no absolute path"),
 ]

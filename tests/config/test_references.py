@@ -208,7 +208,7 @@ HIDDEN = "hunter2hunter2"
         with_key("pce.url", f"https://bob:{HIDDEN}@pce.example.com"),
         with_key("pce.url", f"ftp://bob:{HIDDEN}@pce.example.com"),
         with_key("pce.url", "ftp://${env:H}"),
-        with_key("notify.webhook", f"https://hooks.example.com/{HIDDEN}"),
+        with_key("notify.webhook", f"ftp://hooks.example.com/{HIDDEN}"),
         with_key("notify.webhook", f"http://hooks.example.com/{HIDDEN}"),
         with_key("enforcement.owner", "'${env:H}!'"),
         with_key("enforcement.mode", "${env:H}"),
