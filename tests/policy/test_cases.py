@@ -4,8 +4,10 @@ Not here: case 5 and 6 (only the active policy is read), 104 (a short collection
 reader. Cases 62 and 63 (no provisioning is needed) show here as what a snapshot taken after the change gives.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -367,3 +369,11 @@ def test_case_103_two_workloads_have_the_name() -> None:
     found = ungoverned(snapshot(R(), changed={"S2": twin}))
     assert found.failed
     assert "/orgs/1/workloads/S2" in found.reason
+
+
+def test_every_case_of_the_page_is_shown() -> None:
+    page = Path(__file__).parents[2] / "docs" / "policy-semantics.md"
+    numbers = [int(found) for found in re.findall(r"^\| (\d+) \|", page.read_text(encoding="utf-8"), re.MULTILINE)]
+    assert numbers == list(range(1, 105))
+    shown = {int(case.number.split()[0]) for case in CASES} | {94, 103}
+    assert set(numbers) - shown == {5, 6, 104}
