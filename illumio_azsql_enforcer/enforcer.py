@@ -64,7 +64,7 @@ class Enforcer:
         self._pce = PceClient(config.pce, clock, beat)
         self._watch = PolicyWatch(self._pce, config.pce.org_id, clock, config.enforcement.full_sync_interval)
         self._survey: Survey | None = None
-        self._azure = AzureAccess(config.azure, clock)
+        self._azure = AzureAccess(config.azure, clock, beat)
         self._reader = FirewallReader(self._azure)
         self._writer = None if options.dry_run else FirewallWriter(self._azure)
         # Writers alone keep a journal and take the lock.

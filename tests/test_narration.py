@@ -53,8 +53,37 @@ def test_a_state_that_lasts_is_told_when_it_begins_and_when_it_ends() -> None:
     ]
 
 
-def test_a_cycle_that_failed_as_a_whole_is_an_error() -> None:
-    assert events(a_report(outcome=Outcome.FAILED, error="The PCE is down.", servers=())) == ["error cycle"]
+def broken(error: str) -> Report:
+    return a_report(outcome=Outcome.FAILED, error=error, servers=())
+
+
+def test_hours_without_the_pce_are_two_lines_beside_those_of_the_cycles() -> None:
+    down = [broken(f"The PCE is down. Request id {number:x}-77.") for number in range(10, 300)]
+    assert [event for event in events(IN_SYNC, *down, IN_SYNC, IN_SYNC) if event != "info cycle"] == [
+        "error cycle failed; it is tried again, and the same is not said again",
+        "info cycles succeed again",
+    ]
+
+
+def test_another_trouble_is_told() -> None:
+    told = events(broken("The PCE is down."), broken("The key was revoked."), broken("The key was revoked."))
+    assert sum(event.startswith("error cycle failed") for event in told) == 2
+
+
+def test_a_server_whose_error_differs_only_by_an_id_is_told_once() -> None:
+    failed = [
+        a_report(a_server_report(outcome=Outcome.FAILED, reason=f"Azure said no (correlation id {n}e).", steps=()))
+        for n in range(5)
+    ]
+    assert events(*failed).count("error server is failed") == 1
+
+
+def test_another_plan_that_is_refused_is_told() -> None:
+    refused = [
+        a_report(a_server_report(outcome=Outcome.REFUSED, reason=f"never_empty: --accept {plan}", steps=()))
+        for plan in ("3f9c", "3f9c", "4a00")
+    ]
+    assert events(*refused).count("error server is refused") == 2
 
 
 def test_nothing_to_govern_is_a_warning_said_once() -> None:

@@ -73,6 +73,22 @@ def test_a_cycle_that_failed_as_a_whole_backs_off_with_jitter_up_to_a_bound() ->
         assert 0.75 * longest <= gap <= longest
 
 
+def test_the_loop_beats_at_least_every_interval_through_the_longest_back_off() -> None:
+    clock, requests = VirtualClock(), Requests()
+    beats: list[float] = []
+    cycles = ScriptedCycles(clock, requests, [0] * 6, ["The PCE is down."] * 6)
+    Scheduler(
+        lambda: cycles,
+        lambda _: None,
+        clock=clock,
+        requests=requests,
+        wait=clock.sleep,
+        beat=lambda: beats.append(clock.monotonic()),
+    ).run()
+    assert clock.monotonic() > 600
+    assert max(after - before for before, after in itertools.pairwise(beats)) <= 60
+
+
 def test_success_ends_the_back_off() -> None:
     started = run([0] * 5, ["down", "down", None, None, None]).started
     assert started[4] - started[3] == pytest.approx(60)

@@ -66,13 +66,14 @@ class AzureAccess:
     A request is tried again as `failures.judge` says, within its deadline; azure-core's own retries are off.
     """
 
-    def __init__(self, settings: AzureSettings, clock: Clock) -> None:
+    def __init__(self, settings: AzureSettings, clock: Clock, beat: Callable[[], None] = lambda: None) -> None:
+        """`beat` is called when a request was answered, or was given up; from several threads."""
         self.settings = settings
         self.clock = clock
         self._base = _checked_base(settings.cloud.resource_manager)
         self._tokens = TokenSource(credential_opener(settings), settings.cloud.audience.rstrip("/") + "/.default")
         self._pace = Pace(clock)
-        self._requests = Requests()
+        self._requests = Requests(beat)
         self._session = new_session(self._base, settings.concurrency, clock)
         self._transport = new_transport(self._session, settings)
         self._reader: ARMPipelineClient[HttpRequest, HttpResponse] = ARMPipelineClient(

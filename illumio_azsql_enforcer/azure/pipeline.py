@@ -7,6 +7,7 @@ the token along, its retries know no deadline, and its logging can print tokens.
 import re
 import threading
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -39,15 +40,17 @@ def origin(url: str) -> tuple[str, str, int | None]:
 
 
 class Requests:
-    """Counts requests on the wire. Thread-safe."""
+    """Counts requests on the wire, and says so. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, beat: Callable[[], None] = lambda: None) -> None:
+        self._beat = beat
         self._lock = threading.Lock()
         self._counts: Counter[tuple[str, str]] = Counter()
 
     def add(self, method: str, code: str) -> None:
         with self._lock:
             self._counts[method, code] += 1
+        self._beat()
 
     def counts(self) -> dict[tuple[str, str], int]:
         """(method, status code or `none`) -> number of requests."""

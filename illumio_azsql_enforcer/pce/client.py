@@ -210,7 +210,7 @@ class PceClient:
         finally:
             self._count(path, code)
         if failure.again:
-            _log.info("pce_request_failed", path=path, attempt=tried + 1, reason=str(failure))
+            _log.debug("pce_request_failed", path=path, attempt=tried + 1, reason=str(failure))
         raise failure
 
     def _wait_for_slot(self, path: str, deadline: Deadline) -> None:
