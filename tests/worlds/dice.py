@@ -98,7 +98,9 @@ class AddressMaker:
         if self.dice.often(0.7):
             made["exclusion"] = self.dice.either(0.3, rare=True, usual=False)
         if self.dice.often(0.01):
-            made[self.dice.one(("from_ip", "to_ip", "exclusion"))] = self.dice.one((7, "no", None, [], "::5"))
+            made[self.dice.one(("from_ip", "to_ip", "exclusion"))] = self.dice.one(
+                (7, "no", None, [], "::5", "", "24", "/24", "128", "10.0.0.0/8")
+            )
         return made
 
     def _pair(self) -> Json:

@@ -23,7 +23,10 @@ class Addresses:
 
 def within(address: int, blocks: Iterable[Block]) -> bool:
     """Whether the address is in one of the blocks."""
-    return any(first <= address <= last for first, last in blocks)
+    for first, last in blocks:  # noqa: SIM110 - asked a million times by the random worlds, and twice as fast
+        if first <= address <= last:
+            return True
+    return False
 
 
 def single(address: int) -> Block:
@@ -87,10 +90,10 @@ def _entry(entry: Json) -> Block | None:
     if not (exclusion is None or isinstance(exclusion, bool)):
         raise Unreadable(repr(exclusion))
     start, end = entry.get("from_ip"), entry.get("to_ip")
-    if end is None:
+    if end is None or end == "":
         return read_block(start)
-    if isinstance(end, str) and len(end) < 4 and ":" not in end:
-        return read_block(f"{start}/{end}")
+    if isinstance(end, str) and len(end.lstrip("/")) <= 2:
+        return read_block(f"{start}/{end.lstrip('/')}")
     first, last = read_address(start), read_address(end)
     if (first is None) != (last is None) or (first is not None and last is not None and last < first):
         raise Unreadable(f"{start} to {end}")

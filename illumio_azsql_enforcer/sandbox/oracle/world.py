@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Self
 
 Json = dict[str, Any]
@@ -22,7 +22,12 @@ COLLECTIONS = (
 
 def plain(href: object) -> str:
     """The href without its policy version: the draft and the active form of an object are the same object."""
-    return re.sub(r"/sec_policy/[^/]+/", "/", href, count=1) if isinstance(href, str) else ""
+    return _without_version(href) if isinstance(href, str) else ""
+
+
+@lru_cache(maxsize=10_000)
+def _without_version(href: str) -> str:
+    return re.sub(r"/sec_policy/[^/]+/", "/", href, count=1)
 
 
 def href_of(reference: object) -> str:
