@@ -14,6 +14,7 @@ from illumio_azsql_enforcer.model.firewall import Governed, PublicAccess, RuleRe
 from illumio_azsql_enforcer.model.policy import Snapshot
 from illumio_azsql_enforcer.model.settings import Config
 from illumio_azsql_enforcer.pce.client import PceClient
+from illumio_azsql_enforcer.pce.visibility import ADVICE, signs_at, signs_in
 from illumio_azsql_enforcer.retrying import Deadline
 from illumio_azsql_enforcer.survey import Candidate, Survey, look, read_policy
 from illumio_azsql_enforcer.text import plural
@@ -88,7 +89,23 @@ def _check_pce(pce: PceClient, config: Config, clock: Clock) -> Generator[Findin
     yield Finding(
         Severity.OK, "pce", config.pce.url, f"Policy version {snapshot.version} was read whole: {', '.join(sizes)}."
     )
+    yield from _check_key(snapshot, pce, config, Deadline.after(clock, config.pce.deadline))
     return snapshot
+
+
+def _check_key(snapshot: Snapshot, pce: PceClient, config: Config, deadline: Deadline) -> Iterator[Finding]:
+    """Whether the key sees everything, as far as that can be told."""
+    try:
+        signs = [*signs_in(snapshot), *signs_at(pce, config.pce.org_id, deadline)]
+    except EnforcerError as error:
+        yield Finding(Severity.WARNING, "pce", config.pce.url, f"What the key sees could not be checked: {error}")
+        return
+    yield from (Finding(Severity.WARNING, "pce", config.pce.url, f"{sign} {ADVICE}") for sign in signs)
+    if not signs:
+        told = (
+            "The key sees as many objects as the policy version counts, and nothing refers to one that it does not see."
+        )
+        yield Finding(Severity.OK, "pce", config.pce.url, told)
 
 
 def _check_azure(

@@ -1,4 +1,4 @@
-"""One cycle: servers -> snapshot -> translate -> plan -> apply -> report. It only orchestrates."""
+"""One cycle: snapshot -> translate -> plan -> apply -> report. It only orchestrates."""
 
 import threading
 import uuid
@@ -92,19 +92,22 @@ class Enforcer:
         return self._finish(draft, before)
 
     def _fill(self, draft: _Draft) -> None:
-        found = find_servers(self._azure, self.config, self._clock)
-        snapshot = self._read_policy(found)
-        draft.policy_version = snapshot.version
+        snapshot, found = self._both_sides(draft)
         survey = self._survey = self._kept(snapshot, found) or survey_of(snapshot, found, self.config)
         chosen = [candidate for candidate in survey.candidates if self._selected(candidate)]
         context = RunContext(draft.run_id, snapshot.version)
         draft.servers = self._work(self._server_cycle(context, survey.translator), chosen)
         draft.error = " ".join([*_unlisted(survey.found), *self._unmatched(survey.candidates)]) or None
 
-    def _read_policy(self, found: Discovered) -> Snapshot:
+    def _both_sides(self, draft: _Draft) -> tuple[Snapshot, Discovered]:
+        """The policy and the servers."""
         if self._options.watch:
-            return watch_policy(self._watch, found, self.config, self._clock)
-        return read_policy(self._pce, self.config, self._clock)
+            snapshot, found = watch_policy(self._watch, self._azure, self.config, self._clock)
+            draft.policy_version = snapshot.version
+            return snapshot, found
+        snapshot = read_policy(self._pce, self.config, self._clock)
+        draft.policy_version = snapshot.version
+        return snapshot, find_servers(self._azure, self.config, self._clock)
 
     def _kept(self, snapshot: Snapshot, found: Discovered) -> Survey | None:
         """The last survey, with its translator, if it is about the same policy and the same servers."""

@@ -35,10 +35,18 @@ def read_policy(pce: PceClient, config: Config, clock: Clock) -> Snapshot:
     return read_snapshot(pce, org_id=config.pce.org_id, clock=clock, deadline=deadline)
 
 
-def watch_policy(watch: PolicyWatch, found: Discovered, config: Config, clock: Clock) -> Snapshot:
-    """The active policy as far as these servers need it; the same object while nothing changes. Raises PceError."""
-    deadline = Deadline.after(clock, config.pce.deadline)
-    return watch.snapshot(deadline, Interest(tuple(found.servers), config.servers, config.policy))
+def watch_policy(watch: PolicyWatch, azure: AzureAccess, config: Config, clock: Clock) -> tuple[Snapshot, Discovered]:
+    """The active policy, as far as the servers need it, and the servers. The same snapshot while nothing changes.
+
+    Raises PceError, before Azure is asked for anything where the PCE cannot be reached, and ArmError.
+    """
+    found: list[Discovered] = []
+
+    def interest() -> Interest:
+        found.append(find_servers(azure, config, clock))
+        return Interest(found[-1].servers, config.servers, config.policy)
+
+    return watch.snapshot(Deadline.after(clock, config.pce.deadline), interest), found[-1]
 
 
 def find_servers(azure: AzureAccess, config: Config, clock: Clock) -> Discovered:

@@ -6,6 +6,7 @@
 3. Everything is read again every `full_sync_interval`, and after any error.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import structlog
@@ -25,8 +26,11 @@ from illumio_azsql_enforcer.pce.reader import (
     snapshot_of,
 )
 from illumio_azsql_enforcer.pce.release import Release
+from illumio_azsql_enforcer.pce.visibility import ADVICE, signs_in
 from illumio_azsql_enforcer.policy.demand import Interest
 from illumio_azsql_enforcer.retrying import Deadline
+
+Find = Callable[[], Interest]
 
 _log = structlog.get_logger(__name__)
 
@@ -57,14 +61,16 @@ class PolicyWatch:
         self._parts: _Parts | None = None
         self._snapshot: Snapshot | None = None
         self._members_stale = True
+        self._told: frozenset[str] = frozenset()
         self._trusted = False  # the last read succeeded
         self._read_at = 0.0  # when everything was read, by the clock
 
-    def snapshot(self, deadline: Deadline, interest: Interest | None = None) -> Snapshot:
+    def snapshot(self, deadline: Deadline, interest: Find | None = None) -> Snapshot:
         """The policy as it is now: the same object as the last time when nothing has changed.
 
-        With an `interest`, workloads that it has no use for may be left out. Raises PceError; what was read before is
-        then not used again until everything has been read anew.
+        With an `interest`, workloads that it has no use for may be left out; it is asked for once the PCE has answered.
+        Raises PceError; what was read before is then not used again until everything has been read anew. Raises
+        whatever `interest` raises.
         """
         known = self._parts if self._trusted and not self._is_due() else None
         self._trusted = False
@@ -75,11 +81,12 @@ class PolicyWatch:
     def _is_due(self) -> bool:
         return self._clock.monotonic() - self._read_at >= self._full_sync_interval
 
-    def _everything(self, interest: Interest | None, deadline: Deadline) -> Snapshot:
+    def _everything(self, find: Find | None, deadline: Deadline) -> Snapshot:
         started = self._clock.monotonic()
         before = self._parts
         release = read_release(self._client, deadline)
         version = read_version(self._client, self._org_id, deadline)
+        interest = find() if find else None
         self._events.restart()
 
         def read(at: PolicyVersion) -> _Parts:
@@ -90,14 +97,26 @@ class PolicyWatch:
         parts = of_one_version(self._client, self._org_id, version, deadline, read)
         self._read_at = started
         _log.debug("snapshot_read", policy_version=parts.policy.version.version, whole=parts.reading.whole)
-        return self._keep(parts)
+        snapshot = self._keep(parts)
+        self._warn(signs_in(snapshot, whole=parts.reading.whole))
+        return snapshot
 
-    def _changed(self, known: _Parts, interest: Interest | None, deadline: Deadline) -> Snapshot:
+    def _warn(self, signs: list[str]) -> None:
+        """Says once what says that the key does not see everything."""
+        for sign in signs:
+            if sign not in self._told:
+                _log.warning(f"{sign} {ADVICE}")
+        self._told = frozenset(signs)
+
+    def _changed(self, known: _Parts, find: Find | None, deadline: Deadline) -> Snapshot:
         """What moved since the parts were read. The version first: members that it needs are then among the events."""
         version = read_version(self._client, self._org_id, deadline)
         self._look_at_events(deadline)
         if version.version < known.policy.version.version:  # a PCE that was restored from a backup
-            return self._everything(interest, deadline)
+            return self._everything(find, deadline)
+        self._trusted = True  # no failure in there is one of the PCE, and what may be stale is known to be
+        interest = find() if find else None
+        self._trusted = False
         if self._snapshot and not self._is_stale(known, version, interest):
             return self._snapshot
         polled = version

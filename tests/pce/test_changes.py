@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from illumio_azsql_enforcer.errors import PceError, PceUnauthorized, SnapshotIncomplete
+from illumio_azsql_enforcer.errors import ArmUnavailable, PceError, PceUnauthorized, SnapshotIncomplete
 from illumio_azsql_enforcer.model.policy import Snapshot
 from illumio_azsql_enforcer.model.settings import PceSettings
 from illumio_azsql_enforcer.pce.changes import PolicyWatch
 from illumio_azsql_enforcer.pce.client import PceClient
 from illumio_azsql_enforcer.pce.reader import read_snapshot
+from illumio_azsql_enforcer.policy.demand import Interest
 from illumio_azsql_enforcer.retrying import Deadline
 from illumio_azsql_enforcer.sandbox.exchange import Reply, Request
 from illumio_azsql_enforcer.sandbox.pce import PceSimulator, faults
@@ -343,6 +344,30 @@ def test_a_policy_that_could_not_be_read_is_not_forgotten(watched: Watched) -> N
     with pytest.raises(PceError):
         watched.look()
     assert watched.look() == watched.whole()
+
+
+def test_servers_that_cannot_be_listed_cost_no_read(watched: Watched) -> None:
+    """That the policy is needed for no servers, because Azure is down, does not make what was read doubtful."""
+    watched.look()
+    _relabel(watched)
+
+    def azure_is_down() -> Interest:
+        raise ArmUnavailable("Azure is down.")
+
+    with pytest.raises(ArmUnavailable):
+        watched.watch.snapshot(Deadline.after(watched.clock, 600.0), azure_is_down)
+    assert watched.look() == watched.whole()
+    assert watched.asked[:6] == [*QUIET, *MEMBERS, "active"]
+
+
+def test_the_servers_are_not_asked_for_while_the_pce_is_down(watched: Watched) -> None:
+    watched.pce.faults.add(faults.UNAUTHORIZED, times=1)
+
+    def never() -> Interest:
+        raise AssertionError
+
+    with pytest.raises(PceUnauthorized):
+        watched.watch.snapshot(Deadline.after(watched.clock, 600.0), never)
 
 
 # --- deny rules

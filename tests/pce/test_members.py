@@ -87,7 +87,7 @@ class Estate:
     def look(self) -> Snapshot:
         self.clock.advance(60.0)
         self.pce.journal.clear()
-        return self.watch.snapshot(Deadline.after(self.clock, 600.0), self.interest)
+        return self.watch.snapshot(Deadline.after(self.clock, 600.0), lambda: self.interest)
 
     def whole(self) -> Snapshot:
         deadline = Deadline.after(self.clock, 600.0)
