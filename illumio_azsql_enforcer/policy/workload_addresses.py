@@ -9,6 +9,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from pyroaring import BitMap
 
@@ -18,6 +19,7 @@ from illumio_azsql_enforcer.model.settings import AddressSource, PolicySettings
 from illumio_azsql_enforcer.policy.ip_lists import is_private
 from illumio_azsql_enforcer.policy.nat import Nat
 
+CACHED_UNIONS = 32
 WIDELY_SHARED = 64  # holders from which on an address range is looked at as one, not once for each holder
 
 
@@ -251,15 +253,27 @@ def _stays_home_ipv6(text: str) -> bool:
     return head in ("::1", "::") or head.startswith(("fe8", "fe9", "fea", "feb", "ff"))
 
 
-def known_of(workloads: Sequence[Workload], ordinals: BitMap, nat: Nat) -> RangeSet:
-    """Every known address of these workloads. Raises ValueError, naming the workload with one that cannot be read."""
-    return RangeSet.of_packed(list(_known_of(workloads, ordinals, nat)))
+class KnownAddresses:
+    """Every known address of any workloads, for override-denies. Each workload is read once."""
 
+    def __init__(self, workloads: Sequence[Workload], nat: Nat) -> None:
+        self._workloads, self._nat = workloads, nat
+        self._read: dict[int, list[int]] = {}
+        self._united = lru_cache(maxsize=CACHED_UNIONS)(self._union)
 
-def _known_of(workloads: Sequence[Workload], ordinals: BitMap, nat: Nat) -> Iterator[int]:
-    for ordinal in ordinals:
-        workload = workloads[ordinal]
-        try:
-            yield from known_addresses(workload, nat)
-        except ValueError as error:
-            raise ValueError(f"workload '{name_of(workload)}' ({workload.href}): {error}") from error
+    def of(self, ordinals: BitMap) -> RangeSet:
+        """The addresses of these workloads. Raises ValueError, naming the workload with one that cannot be read."""
+        return self._united(ordinals.serialize())
+
+    def _union(self, ordinals: bytes) -> RangeSet:
+        return RangeSet.of_packed([packed for at in BitMap.deserialize(ordinals) for packed in self._of_workload(at)])
+
+    def _of_workload(self, ordinal: int) -> list[int]:
+        found = self._read.get(ordinal)
+        if found is None:
+            workload = self._workloads[ordinal]
+            try:
+                found = self._read[ordinal] = known_addresses(workload, self._nat)
+            except ValueError as error:
+                raise ValueError(f"workload '{name_of(workload)}' ({workload.href}): {error}") from error
+        return found

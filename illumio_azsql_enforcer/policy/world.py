@@ -17,7 +17,7 @@ from illumio_azsql_enforcer.policy.selectors import Actor
 from illumio_azsql_enforcer.policy.servers import Servers
 from illumio_azsql_enforcer.policy.services import Services
 from illumio_azsql_enforcer.policy.virtual_services import VirtualServices
-from illumio_azsql_enforcer.policy.workload_addresses import AddressBook, known_of
+from illumio_azsql_enforcer.policy.workload_addresses import AddressBook, KnownAddresses
 
 
 class World:
@@ -30,6 +30,7 @@ class World:
         self.services = Services(snapshot.services, settings.ports)
         self.virtual_services = VirtualServices(snapshot, self.directory, self.services, settings.ports, self.servers)
         self.nat = Nat(settings.nat)
+        self._known = KnownAddresses(self.directory.workloads, self.nat)
         self._lists: dict[str, Listed | None] = {}
 
     @cached_property
@@ -66,7 +67,7 @@ class World:
 
     def known_addresses(self, ordinals: BitMap) -> RangeSet:
         """Every address that these workloads may be seen from. Raises ValueError naming one that cannot be read."""
-        return known_of(self.directory.workloads, ordinals, self.nat)
+        return self._known.of(ordinals)
 
     def name(self, actor: Actor) -> str:
         """What an operator calls the actor of a rule."""
