@@ -1,11 +1,13 @@
 """One server's part of a cycle: read its firewall, plan, carry out what is permitted, tell."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from illumio_azsql_enforcer.clock import Clock
 from illumio_azsql_enforcer.errors import ArmError, Stopped
 from illumio_azsql_enforcer.model.firewall import (
+    Action,
     Governed,
     Neighbours,
     Note,
@@ -15,6 +17,7 @@ from illumio_azsql_enforcer.model.firewall import (
     RuleReader,
     RuleWriter,
     Server,
+    Step,
     StepResult,
     StepStatus,
     Translation,
@@ -25,7 +28,7 @@ from illumio_azsql_enforcer.model.settings import Config, Mode
 from illumio_azsql_enforcer.reconcile.apply import apply
 from illumio_azsql_enforcer.reconcile.guards import permitted
 from illumio_azsql_enforcer.reconcile.ownership import ownership_of
-from illumio_azsql_enforcer.reconcile.plan import make_plan
+from illumio_azsql_enforcer.reconcile.plan import make_plan, noted_gap
 from illumio_azsql_enforcer.reconcile.verdict import NEVER_OVERRIDDEN, judge, not_editable, standing
 from illumio_azsql_enforcer.report import Outcome, ServerReport
 from illumio_azsql_enforcer.retrying import Deadline
@@ -87,7 +90,7 @@ class ServerCycle:
         translation = self.translate(governed)
         deadline = Deadline.after(self.clock, self.config.azure.deadline)
         plan = self._plan(governed.server, translation, deadline)
-        results = self._carry_out(plan, deadline)
+        results, gap = self._carry_out(plan, deadline)
         outcome, reason = judge(plan, results, self.options.accepted)
         return ServerReport(
             server=governed.server,
@@ -102,7 +105,7 @@ class ServerCycle:
             desired=plan.desired,
             live=plan.live,
             steps=results,
-            notes=(*translation.notes, *plan.notes, *self._surroundings(governed.server, deadline)),
+            notes=(*translation.notes, *plan.notes, *gap, *self._surroundings(governed.server, deadline)),
         )
 
     def _leave_alone(self, ungoverned: Ungoverned) -> ServerReport:
@@ -137,11 +140,12 @@ class ServerCycle:
         most = self.config.enforcement.max_rules
         return min(most, self.memory.limits.get(server.id, most))
 
-    def _carry_out(self, plan: Plan, deadline: Deadline) -> tuple[StepResult, ...]:
+    def _carry_out(self, plan: Plan, deadline: Deadline) -> tuple[tuple[StepResult, ...], tuple[Note, ...]]:
+        """What became of each step, and the addresses that were dropped for a moment against the plan."""
         if self.writer is None:
-            return _all(plan, StepStatus.PLANNED)
+            return _all(plan, StepStatus.PLANNED), ()
         if not_editable(plan):
-            return _all(plan, StepStatus.NOT_RUN)
+            return _all(plan, StepStatus.NOT_RUN), ()
         steps = permitted(plan, self.options.accepted)
         applied = apply(
             plan,
@@ -156,11 +160,14 @@ class ServerCycle:
         if applied.learned_limit is not None:
             self.memory.limits[plan.server.id] = applied.learned_limit
         held_back = [StepResult(step, StepStatus.PLANNED) for step in plan.steps if step not in steps]
-        return (*applied.results, *held_back)
+        return (*applied.results, *held_back), noted_gap(applied.gap)
 
     def _with_way_out(self, plan: Plan, outcome: Outcome, reason: str | None) -> str | None:
-        refusals = standing(plan, self.options.accepted)
-        if outcome is not Outcome.REFUSED or any(refusal.guard == NEVER_OVERRIDDEN for refusal in refusals):
+        """The reason of a refusal, with what it holds back, and how to let it pass where that is possible."""
+        if outcome is not Outcome.REFUSED:
+            return reason
+        reason = f"{reason} {_held_back(plan, permitted(plan, self.options.accepted))}"
+        if any(refusal.guard == NEVER_OVERRIDDEN for refusal in standing(plan, self.options.accepted)):
             return reason
         return f"{reason} To let exactly this plan through once: {self.options.accept_command.format(plan_id=plan.id)}"
 
@@ -204,6 +211,12 @@ def _neighbour_note(code: NoteCode, noun: str, names: Sequence[str] | None) -> N
         return None
     told = plural(len(names), noun)
     return Note(code, len(names), f"{told} admit traffic that the policy does not know of: {', '.join(names)}.")
+
+
+def _held_back(plan: Plan, done: Sequence[Step]) -> str:
+    """`Held back: 2 adds, 1 delete.`"""
+    counts = Counter(step.action for step in plan.steps if step not in done)
+    return f"Held back: {', '.join(plural(counts[action], action.value) for action in Action if counts[action])}."
 
 
 def _all(plan: Plan, status: StepStatus) -> tuple[StepResult, ...]:

@@ -60,7 +60,7 @@ def make_plan(
         left=len(made.steps) if mode is Mode.OBSERVE else len(change.left),
         refusals=refusals,
         gap=made.gap,
-        notes=(*notes_of(rules, change, mode, settings), *_noted_gap(made.gap), *_noted_special(desired)),
+        notes=(*notes_of(rules, change, mode, settings), *noted_gap(made.gap), *_noted_special(desired)),
     )
 
 
@@ -79,7 +79,8 @@ def plan_id(server: Server, live: Iterable[LiveRule], steps: Iterable[Step]) -> 
     return hashlib.sha256(text.encode()).hexdigest()[:ID_DIGITS]
 
 
-def _noted_gap(gap: Sequence[Range]) -> tuple[Note, ...]:
+def noted_gap(gap: Sequence[Range]) -> tuple[Note, ...]:
+    """The note about wanted addresses that are not admitted for a moment."""
     if not gap:
         return ()
     dropped = ", ".join(map(str, gap))
