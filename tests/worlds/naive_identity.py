@@ -29,7 +29,8 @@ def naive_identity(case: Case, server: Server) -> Known | str:
         return "failed"
     workload, service = next(iter(workloads), None), next(iter(services), None)
     wanted, labels_from = _labels(case, server, world.find({"href": workload}), world.find({"href": service}))
-    if None in wanted:
+    keys = [label["key"] for label in _labels_of(case) if label["href"] in wanted]
+    if None in wanted or len(keys) > len(set(keys)):
         return "failed"
     labels = frozenset(href for href in wanted if href is not None)
     return Known(labels, labels_from, workload, service) if labels else "skipped"

@@ -95,6 +95,8 @@ class ObjectMaker:
         for number, server in enumerate(self.cast.servers):
             if not self.dice.often(0.15):
                 labels = self.cast.mine if number == 0 else self.cast.server_like_labels()
+                if self.dice.often(0.01):
+                    labels = [*labels, *self.cast.values["role"][:2]]
                 made.append(self.server_workload(f"S{number}", server.fqdn, self.cast.references(labels)))
             if self.dice.often(0.03):
                 twin = self.server_workload(f"T{number}", server.fqdn, self.cast.references(self.cast.mine))

@@ -122,4 +122,4 @@ def _on_server(entry: Json, overrides: list[Json], wanted: Wanted) -> Answer:
 
 
 def _moves(override: Json, entry: Json, port: Port) -> bool:
-    return override["port"] == port.number and entry.get("proto") in {override["proto"], ANY}
+    return override["port"] == port.number and entry.get("proto") in [override["proto"], ANY]
