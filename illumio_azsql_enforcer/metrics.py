@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from illumio_azsql_enforcer import __version__
 from illumio_azsql_enforcer.model.firewall import Action, NoteCode, StepStatus
-from illumio_azsql_enforcer.report import Outcome, Report, ServerReport
+from illumio_azsql_enforcer.report import Outcome, Report, ServerReport, live_after
 from illumio_azsql_enforcer.text import printable
 
 PREFIX = "illumio_azsql_"
@@ -168,7 +168,7 @@ def _of_servers(servers: tuple[ServerReport, ...]) -> dict[str, Samples]:
     for note in (note for server in servers for note in server.notes):
         notes[note.code] += max(1, note.count)
     planned = [server for server in servers if server.plan_id is not None]
-    live = {server.server.name: _live_after(server) for server in planned}
+    live = {server.server.name: live_after(server) for server in planned}
     return {
         "servers": {(outcome,): outcomes[outcome] for outcome in Outcome},
         "rules_desired": {(s.server.name,): len(s.desired) for s in planned},
@@ -183,17 +183,6 @@ def _of_servers(servers: tuple[ServerReport, ...]) -> dict[str, Samples]:
         "steps_held_back": {(s.server.name,): _held_back(s) for s in planned},
         "notes": {(code,): count for code, count in notes.items()},
     }
-
-
-def _live_after(report: ServerReport) -> dict[str, bool]:
-    """The rules that the server holds after the steps that were done: name -> whether it is ours."""
-    rules = {live.rule.name.casefold(): live.owned for live in report.live}
-    for step in (result.step for result in report.steps if result.status is StepStatus.DONE):
-        if step.action is Action.DELETE:
-            rules.pop(step.name.casefold(), None)
-        else:
-            rules[step.name.casefold()] = True
-    return rules
 
 
 def _held_back(report: ServerReport) -> int:

@@ -7,7 +7,17 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from illumio_azsql_enforcer.model.firewall import Desired, LabelsFrom, LiveRule, Note, Server, Source, StepResult
+from illumio_azsql_enforcer.model.firewall import (
+    Action,
+    Desired,
+    LabelsFrom,
+    LiveRule,
+    Note,
+    Server,
+    Source,
+    StepResult,
+    StepStatus,
+)
 from illumio_azsql_enforcer.model.settings import Mode
 
 SCHEMA = "illumio-azsql-enforcer/report/1"
@@ -85,6 +95,17 @@ def gravest(outcomes: Iterable[Outcome]) -> Outcome:
     """The outcome of a cycle: the gravest of its servers'; a skipped server weighs nothing."""
     seen = set(outcomes)
     return next((outcome for outcome in GRAVEST_FIRST if outcome in seen), Outcome.IN_SYNC)
+
+
+def live_after(report: ServerReport) -> dict[str, bool]:
+    """The rules that the server holds after the steps that were done: lower-case name -> whether it is ours."""
+    rules = {live.rule.name.casefold(): live.owned for live in report.live}
+    for step in (result.step for result in report.steps if result.status is StepStatus.DONE):
+        if step.action is Action.DELETE:
+            rules.pop(step.name.casefold(), None)
+        else:
+            rules[step.name.casefold()] = True
+    return rules
 
 
 def exit_code(report: Report, *, detailed: bool) -> int:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from illumio_azsql_enforcer import __version__
 from illumio_azsql_enforcer.health import Verdict
 from illumio_azsql_enforcer.model.firewall import Desired, LiveRule, Note, StepResult
-from illumio_azsql_enforcer.report import GRAVEST_FIRST, Outcome, Report, ServerReport
+from illumio_azsql_enforcer.report import GRAVEST_FIRST, Outcome, Report, ServerReport, live_after
 from illumio_azsql_enforcer.report_text import source_words
 from illumio_azsql_enforcer.text import plural, printable
 
@@ -117,13 +117,14 @@ def _tile(count: int, noun: str, what: str) -> str:
 def _all_servers(servers: Sequence[ServerReport]) -> str:
     if not servers:
         return ""
-    heads = ("server", "outcome", "mode", "#ranges wanted", "#rules, ours", "#rules, others'", "#steps", "#notes")
+    heads = ("server", "outcome", "mode", "#ranges wanted", "#rules now, ours", "#others'", "#steps", "#notes")
     return "<h2>Servers</h2>" + _table(heads, [_server_row(server) for server in servers], most=len(servers))
 
 
 def _server_row(report: ServerReport) -> tuple[str, ...]:
-    ours = sum(live.owned for live in report.live)
-    numbers = (len(report.desired), ours, len(report.live) - ours, len(report.steps), len(report.notes))
+    rules = live_after(report)
+    ours = sum(rules.values())
+    numbers = (len(report.desired), ours, len(rules) - ours, len(report.steps), len(report.notes))
     known = report.plan_id is not None
     return (
         _safe(report.server.name),

@@ -1,5 +1,6 @@
 """The daemon with `http.listen`, and `--metrics-file`, as processes of their own."""
 
+import json
 import signal
 import socket
 import subprocess
@@ -13,6 +14,8 @@ import pytest
 import requests
 
 from illumio_azsql_enforcer.sandbox.box import Sandbox
+from illumio_azsql_enforcer.sandbox.exchange import Reply
+from illumio_azsql_enforcer.sandbox.wire import WireServer
 from tests.cli.conftest import PROGRAM, Program
 
 Configure = Callable[[dict[str, Any]], None]
@@ -79,6 +82,26 @@ def test_the_daemon_serves_what_it_did_and_moves_on_reload(
         _, logged = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     assert "Traceback" not in logged
+
+
+def test_a_refusal_reaches_the_webhook_once_and_no_text_shows_its_address(
+    sandbox: Sandbox, environ: dict[str, str], configure: Configure, port: int
+) -> None:
+    sandbox.pce.console.update(sandbox.estate.rule_set, enabled=False)
+    sandbox.pce.console.provision("lockdown")
+    sandbox.arm.state.set_rule("orders-sql", "illumio-192.0.2.1-192.0.2.1", "192.0.2.1", "192.0.2.1")
+    with WireServer(lambda _: Reply(200, b"ok")) as hook:
+        configure({"notify": {"webhook": f"{hook.url}/s3cr3t"}})
+        with daemon(sandbox, environ, "--server", "orders-sql") as process:
+            until(port, "/readyz", 200)
+            report = until(port, "/api/report", 200).json()
+            page = until(port, "/", 200).text
+            process.terminate()  # what waits to be posted gets its time
+            _, logged = process.communicate(timeout=PATIENCE)
+        (posted,) = [json.loads(request.body) for request in hook.journal]
+    assert (posted["kind"], posted["servers"][0]["plan_id"]) == ("refusal", report["servers"][0]["plan_id"])
+    assert "orders-sql: never_empty" in posted["text"]
+    assert "s3cr3t" not in page + logged + json.dumps(report)
 
 
 def test_a_port_in_use_is_one_sentence_and_exit_1(program: Program, port: int) -> None:

@@ -106,6 +106,7 @@ def test_a_guard_refuses_and_accept_lets_exactly_that_plan_through(program: Prog
     server = refused.server("orders-sql")
     assert server["outcome"] == "refused"
     assert server["reason"].startswith("never_empty")
+    assert f"Held back: {len(before)} deletes. To let exactly this plan through once: " in server["reason"]
     assert f"--once --accept {server['plan_id']}" in server["reason"]
     assert live(sandbox, "orders-sql") == before
     dry = program("--once", "--dry-run", "--detailed-exitcode", "--server", "orders-sql", "--output", "json")
