@@ -184,10 +184,10 @@ def _in_child(work: Callable[..., Times], *arguments: object) -> Times:
 
 def _child(answer: Connection, work: Callable[..., Times], arguments: Sequence[object]) -> None:
     times = work(*arguments)
-    answer.send({**times, "peak_mib": _peak_mib()})
+    answer.send({**times, "peak_mib": peak_mib()})
 
 
-def _peak_mib() -> float:
+def peak_mib() -> float:
     """Peak resident memory of this process. Linux counts the parent's in `ru_maxrss`, so its own figure is taken."""
     status = Path("/proc/self/status")
     if status.exists():
