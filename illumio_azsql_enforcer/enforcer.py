@@ -24,6 +24,7 @@ from illumio_azsql_enforcer.model.settings import Config
 from illumio_azsql_enforcer.pce.changes import PolicyWatch
 from illumio_azsql_enforcer.pce.client import PceClient
 from illumio_azsql_enforcer.policy.translator import Translator
+from illumio_azsql_enforcer.reconcile.lanes import ManyLanes
 from illumio_azsql_enforcer.report import Calls, Outcome, Report, ServerReport, gravest
 from illumio_azsql_enforcer.server_cycle import Memory, Options, ServerCycle
 from illumio_azsql_enforcer.survey import Candidate, Survey, find_servers, read_policy, survey_of, watch_policy
@@ -67,6 +68,7 @@ class Enforcer:
         self._azure = AzureAccess(config.azure, clock, beat)
         self._reader = FirewallReader(self._azure)
         self._writer = None if options.dry_run else FirewallWriter(self._azure)
+        self._writes = ThreadPoolExecutor(config.azure.concurrency, thread_name_prefix="write")  # of all servers
         # Writers alone keep a journal and take the lock.
         self._state_dir = None if options.dry_run else config.state_dir
         self._journal = Journal(self._state_dir, clock) if self._state_dir else NullJournal()
@@ -74,6 +76,7 @@ class Enforcer:
 
     def close(self) -> None:
         """Close every connection."""
+        self._writes.shutdown()
         self._pce.close()
         self._azure.close()
 
@@ -124,6 +127,7 @@ class Enforcer:
             translate=_one_at_a_time(translator),
             reader=self._reader,
             writer=self._writer,
+            lanes=lambda: ManyLanes(self._writes),
             journal=self._journal,
             memory=self._memory,
             clock=self._clock,

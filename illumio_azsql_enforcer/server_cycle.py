@@ -27,6 +27,7 @@ from illumio_azsql_enforcer.model.journal import RunContext, StepJournal
 from illumio_azsql_enforcer.model.settings import Config, Mode
 from illumio_azsql_enforcer.reconcile.apply import apply
 from illumio_azsql_enforcer.reconcile.guards import permitted
+from illumio_azsql_enforcer.reconcile.lanes import Lanes
 from illumio_azsql_enforcer.reconcile.ownership import ownership_of
 from illumio_azsql_enforcer.reconcile.plan import make_plan, noted_gap
 from illumio_azsql_enforcer.reconcile.verdict import NEVER_OVERRIDDEN, judge, not_editable, standing
@@ -70,6 +71,7 @@ class ServerCycle:
     translate: Callable[[Governed], Translation]  # raises PolicyUnresolvable
     reader: RuleReader
     writer: RuleWriter | None  # None in a dry run: there is no object that could write
+    lanes: Callable[[], Lanes]  # for the writes of one server
     journal: StepJournal
     memory: Memory
     clock: Clock
@@ -156,6 +158,7 @@ class ServerCycle:
             deadline=deadline,
             stopping=self.stopping,
             context=self.context,
+            lanes=self.lanes(),
         )
         if applied.learned_limit is not None:
             self.memory.limits[plan.server.id] = applied.learned_limit

@@ -51,7 +51,8 @@ def watch_policy(watch: PolicyWatch, azure: AzureAccess, config: Config, clock: 
 
 def find_servers(azure: AzureAccess, config: Config, clock: Clock) -> Discovered:
     """The logical servers that Azure lists, as the config selects them. Raises ArmError."""
-    return discover(azure, config.servers, Deadline.after(clock, config.azure.deadline))
+    deadline = Deadline.after(clock, config.azure.deadline)
+    return discover(azure, config.servers, deadline, list_all_every=config.enforcement.full_sync_interval)
 
 
 def look(snapshot: Snapshot, azure: AzureAccess, config: Config, clock: Clock) -> Survey:

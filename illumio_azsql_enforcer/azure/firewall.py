@@ -1,9 +1,12 @@
 """Reads and writes the server-level firewall of a logical server: two types, so that a dry run has no second one."""
 
-from typing import cast
+import threading
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import TypeVar, cast
 
 import msgspec
-from azure.core.exceptions import ResourceNotFoundError
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.core.pipeline import PipelineResponse
 from azure.core.rest import HttpRequest, HttpResponse
 
@@ -16,6 +19,8 @@ from illumio_azsql_enforcer.errors import ArmForbidden, ArmNotFound
 from illumio_azsql_enforcer.model.firewall import FirewallRule, Neighbours, Server
 from illumio_azsql_enforcer.retrying import Deadline
 from illumio_azsql_enforcer.text import printable
+
+T = TypeVar("T")
 
 IPV6_RULES = "ipv6FirewallRules"
 VIRTUAL_NETWORK_RULES = "virtualNetworkRules"
@@ -91,10 +96,14 @@ class FirewallReader:
 
 
 class FirewallWriter:
-    """Writes one rule at a time (`RuleWriter`)."""
+    """Writes one rule at a time (`RuleWriter`); several threads may write to one server, until Azure minds.
+
+    A server that answered 409 is from then on sent one write at a time.
+    """
 
     def __init__(self, access: AzureAccess) -> None:
         self._access = access
+        self._turns: dict[str, threading.Lock] = {}  # by server id; of the servers that minded
 
     def put(self, server: Server, rule: FirewallRule, deadline: Deadline) -> None:
         """Create the rule, or replace its range. Returns when Azure answered with just this rule.
@@ -109,10 +118,13 @@ class FirewallWriter:
         answer = self._access.carry_out(
             operation,
             deadline,
-            lambda **times: cast(
-                "Answer",
-                client.firewall_rules.create_or_update(
-                    server.resource_group, server.name, name, body, cls=_answer, **times
+            lambda **times: self._in_turn(
+                server,
+                lambda: cast(
+                    "Answer",
+                    client.firewall_rules.create_or_update(
+                        server.resource_group, server.name, name, body, cls=_answer, **times
+                    ),
                 ),
             ),
         )
@@ -133,7 +145,15 @@ class FirewallWriter:
                 if not _only_the_rule_is_missing(error):
                     raise
 
-        self._access.carry_out(operation, deadline, send)
+        self._access.carry_out(operation, deadline, lambda **times: self._in_turn(server, lambda: send(**times)))
+
+    def _in_turn(self, server: Server, send: Callable[[], T]) -> T:
+        try:
+            with self._turns.get(server.id, nullcontext()):
+                return send()
+        except ResourceExistsError:  # what the SDK makes of 409
+            self._turns.setdefault(server.id, threading.Lock())
+            raise
 
 
 def _writing(verb: str, server: Server, name: str) -> Operation:

@@ -108,7 +108,7 @@ def new_session(base: str, concurrency: int, clock: Clock) -> requests.Session:
     session.proxies = get_environ_proxies(base)
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.headers["Accept-Encoding"] = "gzip"
-    adapter = _Adapter(clock, max(concurrency, 10))
+    adapter = _Adapter(clock, max(2 * concurrency, 10))  # reads and writes of servers
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session

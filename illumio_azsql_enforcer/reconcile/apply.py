@@ -1,11 +1,15 @@
-"""Carries a plan out, step by step, and knows of each step how it ended.
+"""Carries a plan out, phase by phase, and knows of each step how it ended.
 
-Nothing is tried again here: throttling and hiccups are retried below, by the writer, within the deadline. A write whose
-answer was lost is settled by reading the rules again.
+The steps of a phase are safe in any order, so several are sent side by side where there are lanes for it; the next
+phase begins when all of them have ended. Nothing is tried again here: throttling and hiccups are retried below, by the
+writer, within the deadline. A write whose answer was lost is settled by reading the rules again, while nothing else is
+under way.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from illumio_azsql_enforcer.addresses import Range, RangeSet
 from illumio_azsql_enforcer.errors import (
@@ -34,6 +38,7 @@ from illumio_azsql_enforcer.model.firewall import (
 )
 from illumio_azsql_enforcer.model.journal import RunContext, StepJournal
 from illumio_azsql_enforcer.reconcile.change import cover_of
+from illumio_azsql_enforcer.reconcile.lanes import Lanes, OneLane, Trouble
 from illumio_azsql_enforcer.reconcile.ownership import folded
 from illumio_azsql_enforcer.retrying import Deadline
 
@@ -61,37 +66,99 @@ def apply(  # noqa: PLR0913 - everything outside comes in as an argument
     deadline: Deadline,
     stopping: Callable[[], bool],
     context: RunContext,
+    lanes: Lanes | None = None,
 ) -> Applied:
-    """Carry out `steps` (of `plan`, in its order) one after the other.
+    """Carry out `steps` (of `plan`, in its order), those of one phase side by side as far as `lanes` go.
 
     A step whose `needs` were not done is not run, and none is once the server is gone, forbidden, throttled or out of
     reach. `stopping` is asked before each step. Raises nothing that the outside world can cause.
     """
     run = _Run(plan, writer, reader, deadline)
-    results: list[StepResult] = []
-    for step in steps:
-        obstacle = "asked to stop before this step" if stopping() else run.obstacle(step)
+    crew = _Crew(run, lanes or OneLane(), journal, context, stopping)
+    numbered = list(enumerate(steps))
+    for _, phase in groupby(numbered, key=lambda one: one[1].phase):
+        crew.carry_out(phase)
+    results = tuple(crew.results[number] for number, _ in numbered)
+    return Applied(results, run.learned_limit, tuple(RangeSet(run.gap)))
+
+
+@dataclass
+class _Crew:
+    """Sends steps, several at once, and writes down how each ended. All but the sending is done by one thread."""
+
+    run: "_Run"
+    lanes: Lanes
+    journal: StepJournal
+    context: RunContext
+    stopping: Callable[[], bool]
+    results: dict[int, StepResult] = field(default_factory=dict)
+    under_way: dict[int, Step] = field(default_factory=dict)
+    troubles: dict[int, tuple[Step, Trouble]] = field(default_factory=dict)  # ended, and are still to be settled
+
+    def carry_out(self, phase: Iterable[tuple[int, Step]]) -> None:
+        """Returns when every step of the phase has ended."""
+        try:
+            for number, step in phase:
+                self._make_room()
+                self._begin(number, step)
+            self._await_all()
+        finally:
+            while self.under_way:  # only after a defect: what is under way comes to its end, and nothing more is sent
+                self._ended()
+
+    def _make_room(self) -> None:
+        while len(self.under_way) >= self.lanes.width:
+            self._await_one()
+        if self.troubles:
+            self._await_all()
+
+    def _begin(self, number: int, step: Step) -> None:
+        obstacle = "asked to stop before this step" if self.stopping() else self.run.obstacle(step)
         if obstacle:
-            results.append(StepResult(step, StepStatus.NOT_RUN, obstacle))
+            self.results[number] = StepResult(step, StepStatus.NOT_RUN, obstacle)
+            return
+        try:  # nothing is written that is not in the journal first
+            self.journal.intent(self.context, self.run.plan, step)
+        except StateUnwritable as error:
+            self.run.halt = str(error)
+            self.results[number] = StepResult(step, StepStatus.FAILED, f"not sent: {error}")
+            return
+        self.under_way[number] = step
+        self.lanes.start(number, lambda: self.run.send(step, _wanted(step)))
+
+    def _await_all(self) -> None:
+        """Until nothing is under way; only then it is settled what is not plainly done."""
+        while self.under_way:
+            self._await_one()
+        for number, (step, trouble) in sorted(self.troubles.items()):
+            self._note(number, self.run.conclude(step, trouble))
+        self.troubles.clear()
+
+    def _await_one(self) -> None:
+        number, step, done = self._ended()
+        trouble = done.result()
+        if trouble is None:
+            self._note(number, self.run.conclude(step, None))
         else:
-            results.append(_journalled(run, step, journal, context))
-    return Applied(tuple(results), run.learned_limit, tuple(RangeSet(run.gap)))
+            self.troubles[number] = (step, trouble)
+
+    def _ended(self) -> tuple[int, Step, Future[Trouble | None]]:
+        number, done = self.lanes.finished()
+        return number, self.under_way.pop(number), done
+
+    def _note(self, number: int, result: StepResult) -> None:
+        self.results[number] = result
+        try:
+            self.journal.outcome(self.context, self.run.plan, result)
+        except StateUnwritable as error:
+            self.run.halt = str(error)
+            told = f"{result.error or 'done'}; {error}"
+            self.results[number] = StepResult(result.step, result.status, told)
 
 
-def _journalled(run: "_Run", step: Step, journal: StepJournal, context: RunContext) -> StepResult:
-    """Nothing is written that is not in the journal first."""
-    try:
-        journal.intent(context, run.plan, step)
-    except StateUnwritable as error:
-        run.halt = str(error)
-        return StepResult(step, StepStatus.FAILED, f"not sent: {error}")
-    result = run.carry_out(step)
-    try:
-        journal.outcome(context, run.plan, result)
-    except StateUnwritable as error:
-        run.halt = str(error)
-        return StepResult(step, result.status, f"{result.error or 'done'}; {error}")
-    return result
+def _wanted(step: Step) -> Range | None:
+    """What the rule is to hold; None: it is to be gone."""
+    return None if step.action is Action.DELETE else step.range
 
 
 class _Refused(Exception):
@@ -131,10 +198,24 @@ class _Run:
             return f"the server holds {len(self.held)} rules and takes no more"
         return None
 
-    def carry_out(self, step: Step) -> StepResult:
-        """Do it, and say how it ended."""
+    def send(self, step: Step, wanted: Range | None) -> Trouble | None:
+        """Write, and return what went wrong. Several threads may be in here at once."""
         try:
-            self._send(step)
+            if wanted is None:
+                self.writer.delete(self.plan.server, step.name, self.deadline)
+            else:
+                self.writer.put(self.plan.server, FirewallRule(step.name, wanted), self.deadline)
+        except (ArmError, UnsafeName, Stopped) as trouble:
+            return trouble
+        return None
+
+    def conclude(self, step: Step, trouble: Trouble | None) -> StepResult:
+        """How a step that was sent ended."""
+        try:
+            if isinstance(trouble, RuleLimitReached) and step.action is not Action.DELETE:
+                self._at_the_limit(step, trouble)
+            else:
+                self._take(step, _wanted(step), trouble)
         except _Refused as refused:
             return StepResult(step, StepStatus.FAILED, str(refused))
         except Stopped:
@@ -143,31 +224,16 @@ class _Run:
         self.done.add(step.name)
         return StepResult(step, StepStatus.DONE)
 
-    def _send(self, step: Step) -> None:
-        if step.action is Action.DELETE:
-            self._delete(step)
-            return
-        try:
-            self._put(step)
-        except RuleLimitReached as error:
-            self._at_the_limit(step, error)
-
-    def _put(self, step: Step) -> None:
-        rule = FirewallRule(step.name, step.range)
-        try:
-            self.writer.put(self.plan.server, rule, self.deadline)
-        except RuleLimitReached:
-            raise
-        except (ArmError, UnsafeName) as error:
-            self._settle(step, error, lambda held: held is not None and held.range == step.range)
-        self.held[folded(step.name)] = rule
-
-    def _delete(self, step: Step) -> None:
-        try:
-            self.writer.delete(self.plan.server, step.name, self.deadline)
-        except (ArmError, UnsafeName) as error:
-            self._settle(step, error, lambda held: held is None)
-        self.held.pop(folded(step.name), None)
+    def _take(self, step: Step, wanted: Range | None, trouble: Trouble | None) -> None:
+        """Keep in mind what the rule holds now, which may have to be looked up. Raises _Refused, Stopped."""
+        if isinstance(trouble, Stopped):
+            raise trouble
+        if trouble is not None:
+            self._settle(step, wanted, trouble)
+        if wanted is None:
+            self.held.pop(folded(step.name), None)
+        else:
+            self.held[folded(step.name)] = FirewallRule(step.name, wanted)
 
     def _at_the_limit(self, step: Step, error: RuleLimitReached) -> None:
         """Azure holds fewer rules than we thought; some servers then do not even take a new range for an old rule."""
@@ -179,11 +245,11 @@ class _Run:
         self._delete_then_add(step)
 
     def _delete_then_add(self, step: Step) -> None:
-        self._delete(step)
+        self._take(step, None, self.send(step, None))
         self.gap += self._dropped(step)
         try:
-            self._put(step)
-        except (RuleLimitReached, _Refused) as error:
+            self._take(step, step.range, self.send(step, step.range))
+        except _Refused as error:
             text = f"the rule was deleted to make room, and could not be put back with its new range: {error}"
             raise _Refused(text) from error
 
@@ -194,9 +260,7 @@ class _Run:
 
     # --- how a failure is read
 
-    def _settle(
-        self, step: Step, error: ArmError | UnsafeName, as_wanted: Callable[[FirewallRule | None], bool]
-    ) -> None:
+    def _settle(self, step: Step, wanted: Range | None, error: ArmError | UnsafeName) -> None:
         """Return when the step took effect all the same; else raise _Refused, and note what that means for the rest."""
         if _without_effect(error):
             self._learn(step, error)
@@ -204,7 +268,8 @@ class _Run:
         if not self._read_again():
             self.halt = "Azure could not be reached while an earlier step was settled"
             raise _Refused(f"{error} Whether it took effect could not be read") from error
-        if not as_wanted(self.held.get(folded(step.name))):
+        held = self.held.get(folded(step.name))
+        if (held and held.range) != wanted:
             raise _Refused(f"{error} The rules were read again: it did not take effect") from error
 
     def _learn(self, step: Step, error: ArmError | UnsafeName) -> None:

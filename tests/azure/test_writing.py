@@ -1,6 +1,8 @@
 """Writing rules through the real SDK to the simulated ARM."""
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -279,3 +281,32 @@ def test_any_other_refusal_quotes_azure(azure: ArmSimulator, put: Write) -> None
         put()
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 700
+
+
+def test_a_server_that_minds_several_writes_gets_one_at_a_time(
+    azure: ArmSimulator, writer: FirewallWriter, server: Server, deadline: Deadline
+) -> None:
+    azure.switches.overlap_conflict, azure.switches.write_seconds = True, 0.01
+    rules = [FirewallRule(f"illumio-0.0.0.{n}-0.0.0.{n}", Range(n, n)) for n in range(1, 41)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda rule: writer.put(server, rule, deadline), rules))
+        refused = sum(request.status == 409 for request in azure.requests("PUT"))
+        list(pool.map(lambda rule: writer.delete(server, rule.name, deadline), rules))
+    assert 1 <= refused <= 14  # those that were under way when the first was refused, and once more beside the last
+    assert all(request.status == 200 for request in azure.requests("DELETE"))
+    assert azure.state.rules("orders-sql") == {}
+
+
+def _meet(together: threading.Barrier) -> None:
+    together.wait(5.0)
+
+
+def test_a_server_that_does_not_mind_gets_them_side_by_side(
+    azure: ArmSimulator, writer: FirewallWriter, server: Server, deadline: Deadline
+) -> None:
+    together = threading.Barrier(4)
+    azure.faults.add(Fault("wait", act=lambda _: _meet(together)), method="PUT", path="*", times=8)
+    rules = [FirewallRule(f"illumio-0.0.0.{n}-0.0.0.{n}", Range(n, n)) for n in range(1, 9)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda rule: writer.put(server, rule, deadline), rules))
+    assert [request.status for request in azure.requests("PUT")] == [200] * 8

@@ -1,7 +1,9 @@
 """A server's firewall in memory that refuses what Azure refuses, fails on demand, and watches the promises."""
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from random import Random
 
 from illumio_azsql_enforcer.addresses import Range, RangeSet
 from illumio_azsql_enforcer.errors import ArmError, ArmRejected, RuleLimitReached, UnsafeName
@@ -16,6 +18,7 @@ from illumio_azsql_enforcer.model.firewall import (
 )
 from illumio_azsql_enforcer.model.names import is_safe_name
 from illumio_azsql_enforcer.model.settings import EnforcementSettings, GuardSettings, Mode
+from illumio_azsql_enforcer.reconcile.lanes import Ended, Trouble, Write
 from illumio_azsql_enforcer.reconcile.plan import make_plan
 from illumio_azsql_enforcer.retrying import Deadline
 from tests.support.clock import VirtualClock
@@ -167,6 +170,35 @@ def final_rules(rules: Iterable[FirewallRule], steps: Iterable[Step]) -> list[Fi
     for step in steps:
         held = after_step(held, step)
     return held
+
+
+@dataclass
+class DrawnLanes:
+    """Writes side by side that take effect, and end, in whatever order the dice say."""
+
+    dice: Random
+    width: int = 8
+    _waiting: list[tuple[int, Write, Future[Trouble | None]]] = field(default_factory=list)
+    _carried_out: list[Ended] = field(default_factory=list)
+
+    def start(self, number: int, write: Write) -> None:
+        self._waiting.append((number, write, Future()))
+        assert len(self._waiting) + len(self._carried_out) <= self.width
+        while self._waiting and self.dice.random() < 0.4:
+            self._carry_one_out()
+
+    def finished(self) -> Ended:
+        while not self._carried_out or (self._waiting and self.dice.random() < 0.4):
+            self._carry_one_out()
+        return self._carried_out.pop(self.dice.randrange(len(self._carried_out)))
+
+    def _carry_one_out(self) -> None:
+        number, write, done = self._waiting.pop(self.dice.randrange(len(self._waiting)))
+        try:
+            done.set_result(write())
+        except Exception as defect:  # noqa: BLE001 - as a pool does
+            done.set_exception(defect)
+        self._carried_out.append((number, done))
 
 
 def a_deadline(seconds: float = 300.0) -> Deadline:

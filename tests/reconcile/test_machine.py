@@ -1,6 +1,7 @@
 """A life of a server: policy and hand edits, crashes, lost answers, throttles. The promises hold after each write."""
 
 from dataclasses import replace
+from random import Random
 
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from illumio_azsql_enforcer.model.journal import RunContext
 from illumio_azsql_enforcer.model.settings import Mode
 from illumio_azsql_enforcer.reconcile.apply import Applied, apply
 from illumio_azsql_enforcer.reconcile.guards import permitted
-from tests.reconcile.target import Memory, Promises, a_deadline, ours, planned
+from tests.reconcile.target import DrawnLanes, Memory, Promises, a_deadline, ours, planned
 
 
 class Crash(Exception):
@@ -86,8 +87,8 @@ class ServerLife(RuleBasedStateMachine):
 
     # --- what the program does
 
-    @rule(faults=faults)
-    def a_cycle_with_faults(self, faults: list[tuple[str, bool] | None]) -> None:
+    @rule(faults=faults, dice=st.randoms(use_true_random=True), width=st.integers(1, 8))
+    def a_cycle_with_faults(self, faults: list[tuple[str, bool] | None], dice: Random, width: int) -> None:
         pending = list(faults)
 
         def fault(kind: str, name: str) -> ArmError | None:
@@ -101,16 +102,16 @@ class ServerLife(RuleBasedStateMachine):
 
         self.memory.fault = fault
         try:
-            self._cycle()
+            self._cycle(DrawnLanes(dice, width))
         except Crash:
             pass
         finally:
             self.memory.fault = lambda kind, name: None
 
-    @rule()
-    def cycles_without_faults_converge(self) -> None:
+    @rule(dice=st.randoms(use_true_random=True), width=st.integers(1, 8))
+    def cycles_without_faults_converge(self, dice: Random, width: int) -> None:
         for _ in range(3):  # two may be needed to learn the limit
-            plan, applied = self._cycle()
+            plan, applied = self._cycle(DrawnLanes(dice, width))
             if not plan.steps:
                 return
             if plan.refusals:
@@ -123,7 +124,7 @@ class ServerLife(RuleBasedStateMachine):
     def _plan(self) -> Plan:
         return planned(self.memory.now, self.policy, self.mode, max_rules=self.max_rules)
 
-    def _cycle(self) -> tuple[Plan, Applied]:
+    def _cycle(self, lanes: DrawnLanes) -> tuple[Plan, Applied]:
         plan = self._plan()
         self.memory.watch = Promises.of(plan, self.max_rules).check
         steps = permitted(plan, frozenset())
@@ -136,6 +137,7 @@ class ServerLife(RuleBasedStateMachine):
             deadline=a_deadline(),
             stopping=lambda: False,
             context=RunContext("run"),
+            lanes=lanes,
         )
         if applied.learned_limit is not None:
             self.max_rules = min(self.max_rules, applied.learned_limit)
