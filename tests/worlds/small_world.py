@@ -1,12 +1,14 @@
 """The common world of the decision table: one SQL server, seven workloads, two IP lists, and the base rule."""
 
 import copy
+import ipaddress
 from typing import Any
 
 from illumio_azsql_enforcer.model.settings import PolicySettings
 from illumio_azsql_enforcer.sandbox.oracle import Judge, ServerView, World
 
 Json = dict[str, Any]
+Objects = dict[str, list[Json]]
 
 FQDN = "orders-sql.database.windows.net"
 LABELS = {
@@ -147,7 +149,7 @@ def rule_set(
     }
 
 
-def common_world() -> dict[str, list[Json]]:
+def common_world() -> Objects:
     """The objects of the decision table, without any rule set."""
     server = machine("S", [11, 21, 31, 41], interface("203.0.113.10", 32), managed=False, hostname=FQDN)
     return {
@@ -179,7 +181,7 @@ def common_world() -> dict[str, list[Json]]:
     }
 
 
-def changed(world: dict[str, list[Json]], name: str, **changes: object) -> dict[str, list[Json]]:
+def changed(world: Objects, name: str, **changes: object) -> Objects:
     """The world with some fields of one workload changed."""
     made = copy.deepcopy(world)
     for thing in made["workloads"]:
@@ -188,7 +190,7 @@ def changed(world: dict[str, list[Json]], name: str, **changes: object) -> dict[
     return made
 
 
-def server_view(world: dict[str, list[Json]]) -> ServerView:
+def server_view(world: Objects) -> ServerView:
     """The SQL server S, as its workload describes it."""
     mine = world["workloads"][0]
     return ServerView(FQDN, frozenset(reference["href"] for reference in mine["labels"]), mine["href"])
@@ -205,5 +207,74 @@ def runs(judge: Judge) -> list[tuple[int, int]]:
     return found
 
 
-def judge_of(world: dict[str, list[Json]], settings: PolicySettings) -> Judge:
+def judge_of(world: Objects, settings: PolicySettings) -> Judge:
     return Judge(World.of(world), server_view(world), settings)
+
+
+# --- variations
+
+
+def only(
+    *rules: Json, scopes: list[list[Json]] | None = None, denies: tuple[Json, ...] = (), **objects: list[Json]
+) -> Objects:
+    """The common world with one rule set and a few objects more."""
+    world = common_world()
+    for name, more in objects.items():
+        world[name] = world[name] + more
+    world["rule_sets"].append(rule_set(*rules, scopes=scopes, denies=denies))
+    return world
+
+
+def free(**changes: object) -> Json:
+    """R, extra-scope."""
+    return {**rule(), "unscoped_consumers": True, **changes}
+
+
+def label_group(name: str, *numbers: int, subs: tuple[str, ...] = ()) -> Json:
+    labels = [ref("labels", number) for number in numbers]
+    return {
+        "href": href("label_groups", name),
+        "name": name,
+        "key": "env",
+        "labels": labels,
+        "sub_groups": [ref("label_groups", sub) for sub in subs],
+    }
+
+
+def service(name: str, *ports: Json, **more: object) -> Json:
+    return {"href": href("services", name), "name": name, "service_ports": list(ports), **more}
+
+
+def virtual_service(*labels: int, **more: object) -> Json:
+    return {
+        "href": href("virtual_services", "vs"),
+        "name": "vs",
+        "labels": [ref("labels", number) for number in labels],
+        "service_ports": [{"port": 1433, "proto": 6}],
+        "service_addresses": [],
+        "ip_overrides": [],
+        **more,
+    }
+
+
+def binding(name: str, *overrides: Json) -> Json:
+    return {
+        "href": href("service_bindings", "b"),
+        "workload": ref("workloads", name),
+        "virtual_service": ref("virtual_services", "vs"),
+        "port_overrides": list(overrides),
+    }
+
+
+def tcp(port: int, to_port: int | None = None) -> Json:
+    return {"proto": 6, "port": port, "to_port": to_port}
+
+
+def resolve(providers: str = "workloads", consumers: str = "workloads") -> Json:
+    return {"providers": [providers], "consumers": [consumers]}
+
+
+def ranges(text: str) -> list[tuple[int, int]]:
+    """`a b-c` as pairs of numbers, in order."""
+    pairs = [(part.split("-")[0], part.split("-")[-1]) for part in text.split()]
+    return sorted((int(ipaddress.IPv4Address(first)), int(ipaddress.IPv4Address(last))) for first, last in pairs)

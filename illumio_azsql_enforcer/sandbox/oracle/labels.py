@@ -69,7 +69,8 @@ def selects(world: World, items: Iterable[Json], labels: object) -> Answer:
         included = [choice for choice in known if choice.key == key and not choice.exclusion]
         answers.append(_included(included, mine, more_possible=more_possible))
         excluded = [choice for choice in known if choice.key == key and choice.exclusion]
-        answers.append(_excluded(excluded, mine, stray=stray and not included))
+        asked_for = {label for choice in included for label in choice.labels}
+        answers.append(_excluded(excluded, mine, asked_for, stray=stray and not included))
     return min(answers)
 
 
@@ -81,15 +82,19 @@ def _included(choices: list[Choice], mine: set[str], *, more_possible: bool) -> 
     return Answer.NO if whole or not mine else Answer.UNKNOWN
 
 
-def _excluded(choices: list[Choice], mine: set[str], *, stray: bool) -> Answer:
-    """Some label of the key must be carried, and none of those that are excluded."""
+def _excluded(choices: list[Choice], mine: set[str], asked_for: set[str], *, stray: bool) -> Answer:
+    """Some label of the key must be carried, of those asked for if any are, and none of those that are excluded.
+
+    Nothing carries two labels of a key. If something does, and one of them is excluded, it cannot be told.
+    """
     if not choices:
         return Answer.YES
-    if any(mine & choice.labels for choice in choices):
-        return Answer.NO
     if not mine:
         return Answer.UNKNOWN if stray else Answer.NO
-    return Answer.YES if all(choice.whole for choice in choices) else Answer.UNKNOWN
+    excluded = {label for choice in choices for label in choice.labels}
+    if not (mine & asked_for or mine) - excluded:
+        return Answer.NO
+    return Answer.YES if all(choice.whole for choice in choices) and not mine & excluded else Answer.UNKNOWN
 
 
 def dangling_exclusion(world: World, items: Iterable[Json]) -> bool:
