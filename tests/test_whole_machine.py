@@ -9,11 +9,12 @@ import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import requests
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -26,7 +27,7 @@ from illumio_azsql_enforcer.report import Outcome, Report
 from illumio_azsql_enforcer.sandbox.arm import faults as azure
 from illumio_azsql_enforcer.sandbox.arm.records import Range as Span
 from illumio_azsql_enforcer.sandbox.box import environment_of, open_sandbox
-from illumio_azsql_enforcer.sandbox.exchange import Request
+from illumio_azsql_enforcer.sandbox.exchange import Fault, Request
 from illumio_azsql_enforcer.sandbox.oracle import Decision, Judge, ServerView, World
 from illumio_azsql_enforcer.sandbox.pce import faults as pce
 from illumio_azsql_enforcer.server_cycle import Options
@@ -38,14 +39,16 @@ LIMIT = 7
 NO_GUARDS = GuardSettings(max_revoked=10**6, max_revoked_percent=100, never_empty=False, widest_range=0)
 COLLECTIONS = ("labels", "workloads", "service_bindings")
 ACTIVE = ("label_groups", "ip_lists", "services", "rule_sets", "virtual_services")
-AZURE_FAULTS = {
-    "lost answer": lambda: azure.reset(effect=True),
+AZURE_FAULTS: dict[str, Callable[[], Fault]] = {
+    "lost answer": partial(azure.reset, effect=True),
     "reset": azure.reset,
-    "throttled": lambda: azure.throttled(2),
+    "throttled": partial(azure.throttled, 2),
     "500": azure.internal_error,
-    "500 with effect": lambda: azure.internal_error(effect=True),
+    "500 with effect": partial(azure.internal_error, effect=True),
     "409": azure.conflict,
     "bad gateway": azure.bad_gateway,
+    "not by policy": partial(azure.refused, 403, "RequestDisallowedByPolicy", "Disallowed by policy."),
+    "locked": partial(azure.refused, 409, "ScopeLocked", "The scope is locked."),
 }
 PCE_FAULTS = {"502": pce.BAD_GATEWAY, "cut": pce.CUT, "login page": pce.LOGIN_PAGE, "401": pce.UNAUTHORIZED}
 offsets = st.integers(0, 31)
@@ -57,7 +60,14 @@ def spans(rules: dict[str, Span]) -> frozenset[int]:
     return frozenset(at for at in WINDOW if any(first <= at <= last for first, last in ends))
 
 
-@settings(max_examples=25, stateful_step_count=14, deadline=None, suppress_health_check=list(HealthCheck))
+# No shrinking: each step is HTTP, and twenty steps can be read as they are.
+@settings(
+    max_examples=40,
+    stateful_step_count=20,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+)
 class WholeMachine(RuleBasedStateMachine):
     """One server of the article's estate, `orders-sql`, in mode authoritative or sync."""
 
@@ -86,16 +96,25 @@ class WholeMachine(RuleBasedStateMachine):
         self._sandbox.arm.state.set_rule_limit(estate.orders, LIMIT)
         self._sandbox.arm.monitor = self._watch
         self._authoritative = authoritative
+        self._run()
 
     # --- what people do
 
-    @rule(which=st.sampled_from(["clients_list", "apps_list"]), at=offsets, size=st.integers(1, 12), hole=offsets)
-    def edit_a_list(self, which: str, at: int, size: int, hole: int) -> None:
+    @rule(
+        which=st.sampled_from(["clients_list", "apps_list"]),
+        at=offsets,
+        size=st.integers(1, 12),
+        hole=offsets,
+        draft=st.sampled_from([False, False, True]),
+    )
+    def edit_a_list(self, which: str, at: int, size: int, hole: int, draft: bool) -> None:
         last = FIRST + min(31, at + size)
         entries: list[Any] = [{"from_ip": format_address(FIRST + at), "to_ip": format_address(last)}]
         if FIRST + at < FIRST + hole < last:
             entries.append({"from_ip": format_address(FIRST + hole), "exclusion": True})
         self._sandbox.pce.console.update(getattr(self._sandbox.estate, which), ip_ranges=entries)
+        if not draft:
+            self.provision()
 
     @rule()
     def provision(self) -> None:
@@ -121,9 +140,15 @@ class WholeMachine(RuleBasedStateMachine):
 
     # --- what goes wrong
 
-    @rule(kind=st.sampled_from(sorted(AZURE_FAULTS)), skip=st.integers(0, 4), times=st.integers(1, 7))
-    def trouble_in_azure(self, kind: str, skip: int, times: int) -> None:
-        self._sandbox.arm.faults.add(AZURE_FAULTS[kind](), server="arm", skip=skip, times=times)
+    @rule(
+        kind=st.sampled_from(sorted(AZURE_FAULTS)),
+        method=st.sampled_from(["GET", "PUT", "PUT", "DELETE"]),
+        skip=st.integers(0, 2),
+        times=st.integers(1, 7),
+    )
+    def cycle_with_trouble_in_azure(self, kind: str, method: str, skip: int, times: int) -> None:
+        self._sandbox.arm.faults.add(AZURE_FAULTS[kind](), server="arm", method=method, skip=skip, times=times)
+        self._run()
 
     @rule(kind=st.sampled_from(sorted(PCE_FAULTS)), skip=st.integers(0, 14), times=st.integers(1, 7))
     def trouble_at_the_pce(self, kind: str, skip: int, times: int) -> None:
