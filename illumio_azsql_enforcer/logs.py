@@ -24,6 +24,9 @@ FORMATS = ("console", "json")
 PACKAGE = "illumio_azsql_enforcer"
 HIDDEN = "***"
 
+# What a line begins with, for systemd to know its priority: see sd-daemon(3).
+_PRIORITIES = ((logging.CRITICAL, "<2>"), (logging.ERROR, "<3>"), (logging.WARNING, "<4>"), (logging.INFO, "<6>"))
+
 _MAX_TEXT = 8192
 _MAX_DEPTH = 6
 _MULTI_LINE = ("exception", "stack")
@@ -53,15 +56,16 @@ def configure(log_format: str, level: str, stream: TextIO | None = None) -> None
     """Send the log to `stream` (default: stderr): our loggers from `level` on, all others from WARNING on.
 
     `json` writes one object a line, with timestamp (UTC), level, logger and event. `console` is for people, with colour
-    only on a terminal and without NO_COLOR. What is bound in structlog's contextvars is part of every line. To call
-    it again replaces what it set up before. Raises KeyError for a level, ValueError for a format, that
-    does not exist.
+    only on a terminal and without NO_COLOR. Where systemd's journal reads `json`, a line begins with its priority,
+    which the journal takes off. What is bound in structlog's contextvars is part of every line. To call it again
+    replaces what it set up before. Raises KeyError for a level, ValueError for a format, that does not exist.
     """
     if log_format not in FORMATS:
         raise ValueError(f"log format {log_format!r} is none of {', '.join(FORMATS)}")
     threshold = logging.getLevelNamesMapping()[level.upper()]
     sink = _Sink(stream or sys.stderr)
     sink.setFormatter(_formatter(log_format, sink.stream))
+    sink.prefixed = log_format == "json" and _is_journal(sink.stream)
     root = logging.getLogger()
     root.handlers = [handler for handler in root.handlers if not isinstance(handler, _Sink)] + [sink]
     root.setLevel(max(threshold, logging.WARNING))
@@ -85,12 +89,28 @@ def scrub(text: str) -> str:
 class _Sink(logging.StreamHandler[TextIO]):
     """Writes to the stream; a stream that is gone is no reason to stop enforcing, nor to print a traceback."""
 
+    prefixed = False  # with the priority, for systemd
+
     def format(self, record: logging.LogRecord) -> str:
-        return super().format(record if hasattr(record, "_logger") else _of_library(record))
+        text = super().format(record if hasattr(record, "_logger") else _of_library(record))
+        return _priority(record.levelno) + text if self.prefixed else text
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (the name is logging's)
         if not isinstance(sys.exception(), OSError | ValueError):
             super().handleError(record)
+
+
+def _is_journal(stream: TextIO) -> bool:
+    """Whether systemd reads the stream: $JOURNAL_STREAM holds its device and inode."""
+    try:
+        told = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # no file behind it
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{told.st_dev}:{told.st_ino}"
+
+
+def _priority(level: int) -> str:
+    return next((prefix for least, prefix in _PRIORITIES if level >= least), "<7>")
 
 
 def _of_library(record: logging.LogRecord) -> logging.LogRecord:

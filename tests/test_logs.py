@@ -3,8 +3,10 @@
 import io
 import json
 import logging
+import os
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -290,6 +292,31 @@ def test_a_closed_stream_does_not_matter(stream: io.StringIO, capsys: pytest.Cap
     stream.close()
     ours().info("into the void")
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("log_format", "reader", "prefixes"),
+    [
+        ("json", "the journal", ["<2>", "<3>", "<4>", "<6>", "<7>"]),
+        ("json", "another", ["{"] * 5),
+        ("console", "the journal", ["2"] * 5),  # the year
+    ],
+)
+def test_the_journal_is_told_the_priority_of_each_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log_format: str, reader: str, prefixes: list[str]
+) -> None:
+    with (tmp_path / "log").open("w+") as stream:
+        told = os.fstat(stream.fileno())
+        inode = told.st_ino if reader == "the journal" else told.st_ino + 1
+        monkeypatch.setenv("JOURNAL_STREAM", f"{told.st_dev}:{inode}")
+        logs.configure(log_format, "debug", stream)
+        for level in ("critical", "error", "warning", "info", "debug"):
+            getattr(ours(), level)("said")
+        stream.seek(0)
+        lines = stream.read().splitlines()
+    assert len(lines) == 5
+    for line, prefix in zip(lines, prefixes, strict=True):
+        assert line.startswith(prefix)
 
 
 ANY = st.recursive(

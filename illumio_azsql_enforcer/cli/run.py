@@ -141,7 +141,9 @@ def make_enforcer(
 def accept_command(words: Words) -> str:
     """The command that lets one plan through where this program runs; `{plan_id}` stands for the plan."""
     if "CREDENTIALS_DIRECTORY" in os.environ:
-        return "systemctl start illumio-azsql-enforcer-accept@{plan_id}.service"
+        # The units of a further config say by which unit its plans are accepted.
+        unit = os.environ.get("ILLUMIO_AZSQL_ACCEPT_UNIT", "illumio-azsql-enforcer-accept")
+        return f"systemctl start {unit}@{{plan_id}}.service"
     path = shlex.quote(str(words.config)).replace("{", "{{").replace("}", "}}")
     return f"illumio-azsql-enforcer --config {path} --once --accept {{plan_id}}"
 
