@@ -23,7 +23,7 @@ def agree(seed: int) -> None:
 
 
 @settings(
-    max_examples=2500,
+    max_examples=2000,
     deadline=None,
     phases=[Phase.generate],  # a smaller seed is no smaller world; `smallest` shrinks worlds
     suppress_health_check=[HealthCheck.too_slow],
