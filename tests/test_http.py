@@ -198,7 +198,8 @@ def test_any_name_will_do_where_the_server_is_there_for_others() -> None:
 # --- clients that mean no good
 
 
-def test_idle_clients_do_not_keep_others_out(stage: Stage) -> None:
+def test_idle_clients_do_not_keep_others_out(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http._Handler, "timeout", 60)  # they would not leave by themselves
     with ExitStack() as idle:
         for _ in range(3 * MOST_CONNECTIONS):
             idle.enter_context(socket.create_connection(stage.address, timeout=10)).sendall(b"GET / HT")

@@ -86,7 +86,7 @@ def test_the_loop_beats_at_least_every_interval_through_the_longest_back_off() -
         beat=lambda: beats.append(clock.monotonic()),
     ).run()
     assert clock.monotonic() > 600
-    assert max(after - before for before, after in itertools.pairwise(beats)) <= 60
+    assert max(after - before for before, after in itertools.pairwise(beats)) < 60.001
 
 
 def test_success_ends_the_back_off() -> None:
