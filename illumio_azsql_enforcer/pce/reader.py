@@ -5,7 +5,7 @@ versioned is read from `sec_policy/active`: a draft is not policy.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -18,6 +18,7 @@ from illumio_azsql_enforcer.model.policy import (
     Label,
     LabelGroup,
     PolicyVersion,
+    Reference,
     RuleSet,
     Service,
     ServiceBinding,
@@ -159,7 +160,16 @@ def read_membership(client: PceClient, *, org_id: int, deadline: Deadline) -> Me
     bindings = read_all(client, f"{root}/service_bindings", ServiceBinding, deadline, optional=True)
     workloads = read_all(client, f"{root}/workloads", Workload, deadline)
     labels = read_all(client, f"{root}/labels", Label, deadline)
+    share_references(workloads)
     return Membership(labels=labels, workloads=workloads, service_bindings=bindings)
+
+
+def share_references(workloads: Iterable[Workload]) -> None:
+    """One reference for each label, not one for each workload that carries it: that is much of a large estate."""
+    known: dict[str, Reference] = {}
+    for workload in workloads:
+        if workload.labels:
+            workload.labels[:] = [known.setdefault(each.href, each) for each in workload.labels]
 
 
 def snapshot_of(release: Release, policy: PolicyObjects, members: Membership) -> Snapshot:
