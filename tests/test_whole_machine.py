@@ -77,6 +77,7 @@ class WholeMachine(RuleBasedStateMachine):
         self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
         self._sandbox = self._stack.enter_context(open_sandbox(self._folder))
         self._stack.enter_context(environment_of(self._sandbox))
+        self._sandbox.pce.behaviour.requests_per_minute = 10**6  # the walk's minutes are virtual, the simulator's real
         self._clock = VirtualClock()
         self._lists = 0
         self._writes_left: int | None = None
