@@ -22,6 +22,7 @@ from illumio_azsql_enforcer.model.journal import RunContext
 FILE_NAME = "journal.jsonl"
 LOCK_NAME = "lock"
 LARGEST = 16 << 20  # bytes; a larger file is put aside before the next line
+MOST_SOURCES = 50  # of one range, in a line: behind one public address there may be thousands of workloads
 KEPT = 4  # files put aside
 LOCK_PAUSE = 0.5  # seconds between two tries for the lock
 
@@ -44,8 +45,9 @@ class Journal:
 
     def intent(self, context: RunContext, plan: Plan, step: Step) -> None:
         """Say what is about to be written."""
-        sources = [_source(source) for one in plan.desired if one.range == step.range for source in one.sources]
-        self._append({**self._entry("intent", context, plan, step), "reason": step.reason, "sources": sources})
+        sources = [source for one in plan.desired if one.range == step.range for source in one.sources]
+        told = {"sources": [_source(source) for source in sources[:MOST_SOURCES]], "sources_in_all": len(sources)}
+        self._append({**self._entry("intent", context, plan, step), "reason": step.reason, **told})
 
     def outcome(self, context: RunContext, plan: Plan, result: StepResult) -> None:
         """Say how it ended."""

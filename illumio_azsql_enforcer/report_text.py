@@ -5,7 +5,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from illumio_azsql_enforcer.addresses import Range
-from illumio_azsql_enforcer.model.firewall import Action, ConsumerKind, Desired, Source, Step, StepResult, StepStatus
+from illumio_azsql_enforcer.model.firewall import (
+    Action,
+    ConsumerKind,
+    Desired,
+    NoteCode,
+    Source,
+    Step,
+    StepResult,
+    StepStatus,
+)
 from illumio_azsql_enforcer.report import Outcome, Report, ServerReport
 from illumio_azsql_enforcer.text import plural, printable
 
@@ -21,6 +30,7 @@ OUTCOME_COLOUR = {
     Outcome.FAILED: "red",
     Outcome.SKIPPED: "bright_black",
 }
+NEWS = {NoteCode.DRIFT, NoteCode.GAP}
 QUIET = {Outcome.IN_SYNC, Outcome.SKIPPED}
 KIND_WORDS = {
     ConsumerKind.LABEL: "label",
@@ -39,15 +49,19 @@ def plain(text: str, _colour: str) -> str:
 
 
 def render(report: Report, paint: Paint = plain, *, news_only: bool = False) -> str:
-    """The whole report, without a final newline; `news_only` leaves out quiet servers, and notes."""
+    """The whole report, without a final newline; `news_only` leaves out quiet servers and notes that repeat."""
     lines: list[str] = []
     for server in report.servers:
         if not news_only or server.outcome not in QUIET:
-            lines += [*_server(replace(server, notes=()) if news_only else server, paint), ""]
+            lines += [*_server(_news(server) if news_only else server, paint), ""]
     if report.error:
         lines += [f"{paint('error', 'red')}: {printable(report.error)}", ""]
     lines.append(summary(report, paint))
     return "\n".join(lines)
+
+
+def _news(report: ServerReport) -> ServerReport:
+    return replace(report, notes=tuple(note for note in report.notes if note.code in NEWS))
 
 
 def summary(report: Report, paint: Paint = plain) -> str:

@@ -26,6 +26,7 @@ from illumio_azsql_enforcer.model.firewall import (
 from illumio_azsql_enforcer.model.journal import RunContext, StepJournal
 from illumio_azsql_enforcer.model.settings import Config, Mode
 from illumio_azsql_enforcer.reconcile.apply import apply
+from illumio_azsql_enforcer.reconcile.drift import Firewall, drift, left_behind
 from illumio_azsql_enforcer.reconcile.guards import permitted
 from illumio_azsql_enforcer.reconcile.lanes import Lanes
 from illumio_azsql_enforcer.reconcile.ownership import ownership_of
@@ -59,6 +60,7 @@ class Memory:
 
     limits: dict[str, int] = field(default_factory=dict)  # server id -> rule limit that Azure taught us
     neighbours: dict[str, tuple[float, Neighbours]] = field(default_factory=dict)  # server id -> when read, what
+    left: dict[str, Firewall] = field(default_factory=dict)  # server id -> its firewall after the last cycle
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ class ServerCycle:
         deadline = Deadline.after(self.clock, self.config.azure.deadline)
         plan = self._plan(governed.server, translation, deadline)
         results, gap = self._carry_out(plan, deadline)
+        drifted = self._drift(plan, results)
         outcome, reason = judge(plan, results, self.options.accepted)
         return ServerReport(
             server=governed.server,
@@ -107,7 +110,7 @@ class ServerCycle:
             desired=plan.desired,
             live=plan.live,
             steps=results,
-            notes=(*translation.notes, *plan.notes, *gap, *self._surroundings(governed.server, deadline)),
+            notes=(*drifted, *translation.notes, *plan.notes, *gap, *self._surroundings(governed.server, deadline)),
         )
 
     def _leave_alone(self, ungoverned: Ungoverned) -> ServerReport:
@@ -136,6 +139,14 @@ class ServerCycle:
             settings=self.config.enforcement,
             max_rules=self._limit(server),
         )
+
+    def _drift(self, plan: Plan, results: Sequence[StepResult]) -> tuple[Note, ...]:
+        """What differs from the firewall that the last cycle left behind; and remember what this one leaves."""
+        before = self.memory.left.pop(plan.server.id, None)
+        after = left_behind(plan.live, results)
+        if after is not None:
+            self.memory.left[plan.server.id] = after
+        return () if before is None else drift(before, plan.live)
 
     def _limit(self, server: Server) -> int:
         """How many rules the server can hold: as configured, or fewer where Azure taught us."""

@@ -59,6 +59,7 @@ def test_a_step_leaves_what_was_meant_and_what_became_of_it(tmp_path: Path, plan
                 "workload": None,
             }
         ],
+        "sources_in_all": 1,
     }
     assert outcome == {"kind": "outcome", **common, "status": "failed", "error": "No answer.\n"}
 
