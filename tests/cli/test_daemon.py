@@ -109,3 +109,12 @@ def test_a_bad_config_at_the_start_is_78(start: Callable[..., Daemon], sandbox: 
     sandbox.config.write_text("pce: {}\n")
     process = start().process
     assert process.wait(timeout=PATIENCE) == 78
+
+
+def test_a_poll_without_news_costs_the_pce_two_requests(start: Callable[..., Daemon], sandbox: Sandbox) -> None:
+    daemon = start()
+    assert daemon.next("cycle")["pce_requests"] > 2
+    before = len(sandbox.pce.journal)
+    assert daemon.next("cycle")["pce_requests"] == 2
+    assert [request.path.rsplit("/", 1)[-1] for request in sandbox.pce.journal[before:]] == ["active", "events"]
+    assert daemon.stop() == 0
