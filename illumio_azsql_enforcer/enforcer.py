@@ -23,6 +23,7 @@ from illumio_azsql_enforcer.model.policy import Snapshot
 from illumio_azsql_enforcer.model.settings import Config
 from illumio_azsql_enforcer.pce.changes import PolicyWatch
 from illumio_azsql_enforcer.pce.client import PceClient
+from illumio_azsql_enforcer.pce.visibility import ADVICE, signs_in
 from illumio_azsql_enforcer.policy.translator import Translator
 from illumio_azsql_enforcer.reconcile.lanes import ManyLanes
 from illumio_azsql_enforcer.report import Calls, Outcome, Report, ServerReport, gravest
@@ -109,6 +110,8 @@ class Enforcer:
             draft.policy_version = snapshot.version
             return snapshot, found
         snapshot = read_policy(self._pce, self.config, self._clock)
+        for sign in signs_in(snapshot):
+            log.warning(f"{sign} {ADVICE}")
         draft.policy_version = snapshot.version
         return snapshot, find_servers(self._azure, self.config, self._clock)
 

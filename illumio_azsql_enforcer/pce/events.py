@@ -62,12 +62,14 @@ def may_change_members(event_type: str) -> bool:
 class _Found:
     events: Sequence[Event]
     total: int | None
-    date: datetime  # the PCE's clock, else ours
+    date: datetime | None  # the PCE's clock
 
     @property
     def cut(self) -> bool:
-        """Whether there may be more events than the answer holds."""
-        return len(self.events) >= MOST or (self.total is not None and self.total > len(self.events))
+        """Whether there may be more events than the answer holds, or it cannot be told when it was given."""
+        return (
+            self.date is None or len(self.events) >= MOST or (self.total is not None and self.total > len(self.events))
+        )
 
 
 class EventFeed:
@@ -101,25 +103,26 @@ class EventFeed:
             return True
         self._complained = False
         fresh = [event for event in found.events if event.href not in self._seen]
-        self._advance(found)
+        if found.date is not None:
+            self._advance(found.events, found.date)
         return found.cut or any(may_change_members(event.event_type) for event in fresh)
 
     def _look(self, deadline: Deadline) -> _Found:
         def read(answer: Answer) -> _Found:
             events = decode_list(answer.body, Event, self._path)
-            return _Found(events, answer.total, answer.date or self._client.clock.now())
+            return _Found(events, answer.total, answer.date)
 
         since = self._since or self._client.clock.now() - OVERLAP
         params = {"timestamp[gte]": _stamp(since), "max_results": str(MOST)}
         return self._client.fetch(self._path, read, deadline, params=params)
 
-    def _advance(self, found: _Found) -> None:
+    def _advance(self, events: Sequence[Event], date: datetime) -> None:
         """The next look begins before the newest event: by the PCE's clock alone, which ours may differ from."""
         if self._since is None:
-            self._since = found.date - OVERLAP
-        newest = max(_moments(found.events), default=self._since)
-        self._since = max(self._since, min(newest, found.date) - OVERLAP)
-        self._seen = frozenset(event.href for event in found.events)
+            self._since = date - OVERLAP
+        newest = max(_moments(events), default=self._since)
+        self._since = max(self._since, min(newest, date) - OVERLAP)
+        self._seen = frozenset(event.href for event in events)
 
     def _give_up(self, raised: PceError) -> None:
         """Until everything is read the next time; said once."""

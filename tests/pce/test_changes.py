@@ -255,6 +255,27 @@ def test_more_events_than_an_answer_holds_mean_a_new_read(watched: Watched) -> N
     assert watched.look() == watched.whole()
 
 
+def test_without_the_clock_of_the_pce_members_are_read_every_time(watched: Watched) -> None:
+    undated = Fault("no date", reply=Reply(200, b"[]", {**JSON, "Date": "once upon a time"}))
+    watched.pce.faults.add(undated, path="*/events", times=100)
+    first = watched.look()
+    assert watched.look() is first
+    assert watched.asked[2:5] == MEMBERS
+    _relabel(watched)
+    assert watched.look() == watched.whole()
+
+
+def test_a_time_stamp_of_the_future_does_not_hide_what_comes(watched: Watched) -> None:
+    watched.look()
+    _new_label(watched)
+    watched.pce._org.events[-1]["timestamp"] = "2999-01-01T00:00:00.000Z"
+    watched.look()
+    watched.clock.advance(400.0)
+    _relabel(watched)
+    assert watched.look() == watched.whole()
+    assert watched.asked[2:5] == MEMBERS
+
+
 # --- the version moves
 
 
