@@ -8,14 +8,16 @@ from typing import Any
 
 from illumio_azsql_enforcer.azure.access import AzureAccess
 from illumio_azsql_enforcer.azure.firewall import FirewallReader
+from illumio_azsql_enforcer.azure.permissions import TOO_MUCH, USEFUL, allowed, needed, permissions_at
 from illumio_azsql_enforcer.clock import Clock
 from illumio_azsql_enforcer.errors import ArmError, EnforcerError
-from illumio_azsql_enforcer.model.firewall import Governed, PublicAccess, RuleReader
+from illumio_azsql_enforcer.model.firewall import Governed, PublicAccess, RuleReader, Server
 from illumio_azsql_enforcer.model.policy import Snapshot
-from illumio_azsql_enforcer.model.settings import Config
+from illumio_azsql_enforcer.model.settings import Config, Mode
 from illumio_azsql_enforcer.pce.client import PceClient
 from illumio_azsql_enforcer.pce.visibility import ADVICE, signs_at, signs_in
 from illumio_azsql_enforcer.retrying import Deadline
+from illumio_azsql_enforcer.server_cycle import mode_of
 from illumio_azsql_enforcer.survey import Candidate, Survey, look, read_policy
 from illumio_azsql_enforcer.text import plural
 from illumio_azsql_enforcer.verifying import compare
@@ -130,7 +132,10 @@ def _check_azure(
         )
     reader = FirewallReader(azure)
     for candidate in survey.candidates:
-        yield from _check_server(candidate, reader, Deadline.after(clock, config.azure.deadline))
+        deadline = Deadline.after(clock, config.azure.deadline)
+        yield from _check_server(candidate, reader, deadline)
+        if isinstance(candidate, Governed):
+            yield from _check_rights(candidate.server, mode_of(config, candidate.server), azure, deadline)
     return survey
 
 
@@ -169,3 +174,23 @@ def _check_server(candidate: Candidate, reader: RuleReader, deadline: Deadline) 
     if server.public_access is PublicAccess.DISABLED:
         inert = "Public network access is disabled: its firewall rules have no effect and cannot be edited."
         yield Finding(Severity.WARNING, "server", server.name, inert)
+
+
+def _check_rights(server: Server, mode: Mode, azure: AzureAccess, deadline: Deadline) -> Iterator[Finding]:
+    """Every action that the mode needs, told without trying any; and those that the identity had better not have."""
+    try:
+        held = permissions_at(azure, server, deadline)
+    except EnforcerError as error:
+        told = f"The identity's rights could not be verified. {error}"
+        yield Finding(Severity.WARNING, "server", server.name, told)
+        return
+    for severity, actions in ((Severity.BLOCKING, needed(mode)), (Severity.WARNING, USEFUL)):
+        missing = sorted(set(actions) - set(allowed(held, actions)))
+        if missing:
+            told = f"The identity lacks {', '.join(missing)} (docs/azure-permissions.md)."
+            yield Finding(severity, "server", server.name, told)
+    if excess := allowed(held, TOO_MUCH):
+        told = f"The identity has {', '.join(excess)}, which this program never needs: take it away."
+        yield Finding(Severity.WARNING, "server", server.name, told)
+    if len(allowed(held, needed(mode))) == len(needed(mode)):
+        yield Finding(Severity.OK, "server", server.name, f"The identity has every right that the mode {mode} needs.")

@@ -16,6 +16,7 @@ LEAST_PRIVILEGE = (
     "Microsoft.Sql/servers/firewallRules/delete",
     "Microsoft.Sql/servers/ipv6FirewallRules/read",
     "Microsoft.Sql/servers/virtualNetworkRules/read",
+    "Microsoft.Authorization/permissions/read",
 )
 LockLevel = Literal["CanNotDelete", "ReadOnly"]
 
@@ -65,6 +66,15 @@ class Grants:
         """Whether the principal may do this there."""
         deciding = [g for g in self._effective() if g.speaks_of(action, principal) and covers(g.scope, scope)]
         return bool(deciding) and deciding[-1].allow
+
+    def at(self, scope: str, principal: str) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+        """For each grant that counts there: its actions, and those that were taken away after it."""
+        here = [g for g in self._effective() if g.principal in ("*", principal) and covers(g.scope, scope)]
+        return [
+            (grant.actions, tuple(action for later in here[at:] if not later.allow for action in later.actions))
+            for at, grant in enumerate(here)
+            if grant.allow
+        ]
 
     def touches(self, scope: str, principal: str) -> bool:
         """Whether the principal has any right at, above or below the scope: then the scope is visible to it."""

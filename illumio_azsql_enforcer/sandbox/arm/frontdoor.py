@@ -51,6 +51,8 @@ class Call:
                 return f"Microsoft.Resources/subscriptions/providers/{self.operation}"
             case Kind.REGISTER:
                 return "Microsoft.Sql/register/action"
+            case Kind.PERMISSIONS:
+                return f"Microsoft.Authorization/permissions/{self.operation}"
         return f"Microsoft.Sql/{self.route.type}/{self.operation}"
 
 

@@ -27,6 +27,7 @@ class Kind(StrEnum):
     SERVER = "server"
     CHILDREN = "children"
     CHILD = "child"
+    PERMISSIONS = "permissions"
     GRAPH = "graph"
     TENANTS = "tenants"
     ENDPOINTS = "endpoints"
@@ -91,6 +92,7 @@ def route(path: str) -> Route:
     return Route(Kind.UNKNOWN)
 
 
+_PERMISSIONS = ["providers", "microsoft.authorization", "permissions"]
 _GRAPH = ["providers", "microsoft.resourcegraph", "resources"]
 
 
@@ -120,6 +122,8 @@ def _in_provider(subscription: str, group: str, rest: list[str]) -> Route:
 
 def _in_server(server: Route, rest: list[str]) -> Route:
     at = (server.subscription, server.group, server.server)
+    if [word.casefold() for word in rest] == _PERMISSIONS:
+        return Route(Kind.PERMISSIONS, *at)
     match rest:
         case []:
             return server

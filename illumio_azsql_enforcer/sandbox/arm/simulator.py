@@ -14,6 +14,7 @@ from illumio_azsql_enforcer.sandbox.arm.control import Control
 from illumio_azsql_enforcer.sandbox.arm.frontdoor import Call, FrontDoor, Handler
 from illumio_azsql_enforcer.sandbox.arm.graph import ResourceGraph
 from illumio_azsql_enforcer.sandbox.arm.neighbours import Children
+from illumio_azsql_enforcer.sandbox.arm.permissions import Permissions
 from illumio_azsql_enforcer.sandbox.arm.routes import Kind, is_catastrophe
 from illumio_azsql_enforcer.sandbox.arm.rules import FirewallRules
 from illumio_azsql_enforcer.sandbox.arm.servers import Pages, Servers
@@ -199,6 +200,7 @@ class ArmSimulator:
             Kind.SERVER: servers.one,
             Kind.CHILDREN: children.collection,
             Kind.CHILD: children.item,
+            Kind.PERMISSIONS: Permissions(self.state, servers).answer,
             Kind.GRAPH: ResourceGraph(self.state, self.switches).answer,
             Kind.ENDPOINTS: self._endpoints,
         }

@@ -51,6 +51,7 @@ OF_SUBSCRIPTIONS = (
     "2025-03-01",
     "2025-04-01",
 )
+OF_PERMISSIONS = ("2015-07-01", "2018-01-01-preview", "2018-07-01", "2022-04-01")
 OF_GRAPH = ("2018-09-01-preview", "2019-04-01", "2020-04-01-preview", "2021-03-01", "2022-10-01", "2024-04-01")
 OF_RESOURCES = frozenset(
     {Kind.SUBSCRIPTIONS, Kind.SUBSCRIPTION, Kind.TENANTS, Kind.GROUPS, Kind.GROUP, Kind.PROVIDER, Kind.REGISTER}
@@ -63,6 +64,8 @@ def supported(target: Route, *, retired: bool) -> tuple[str, ...]:
         return OF_SUBSCRIPTIONS
     if target.kind is Kind.GRAPH:
         return OF_GRAPH
+    if target.kind is Kind.PERMISSIONS:
+        return OF_PERMISSIONS
     if target.kind in (Kind.SERVERS, Kind.SERVER):
         return (*_with_retired(retired=retired), "2019-06-01-preview", *OF_RULES)
     return {
