@@ -1,4 +1,4 @@
-"""`python -m benchmarks [FIGURE ...]`: the figures of docs/benchmarks.md, each measured by the module that knows how."""
+"""`python -m benchmarks [FIGURE ...]`: every figure, each measured by the module that knows how."""
 
 import subprocess
 import sys
