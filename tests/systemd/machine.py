@@ -19,7 +19,7 @@ PROJECT = Path(__file__).parents[2]
 NOT_COPIED = shutil.ignore_patterns(".git", ".venv", "build", "dist", ".*_cache", "__pycache__", ".hypothesis")
 TOOLS = ("debootstrap", "systemd-nspawn", "nsenter")
 PACKAGES = "systemd,systemd-sysv,dbus,python3,python3-venv,ca-certificates"
-BUILD_PACKAGES = ("debhelper", "fakeroot", "make", "man-db")
+BUILD_PACKAGES = ("debhelper", "fakeroot", "lintian", "make")
 NOT_STARTED = ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "console-getty.service")
 NSPAWN = ("systemd-nspawn", "--quiet", "--register=no", "--keep-unit")
 # What IPAddressDeny= needs, so that a unit that uses it is really held to it.
@@ -55,14 +55,22 @@ class Machine:
 
     def result(self, *command: str, timeout: float = 60) -> "subprocess.CompletedProcess[str]":
         """The same, with its exit code."""
+        return subprocess.run(self._inside(*command), capture_output=True, text=True, timeout=timeout, check=False)
+
+    def _inside(self, *command: str) -> list[str]:
         # Asked anew each time: what nspawn starts first is not yet PID 1 of the machine.
-        inside = ["nsenter", "--target", str(_leader(self._container.pid) or 0), "--all", "--", *command]
-        return subprocess.run(inside, capture_output=True, text=True, timeout=timeout, check=False)
+        return ["nsenter", "--target", str(_leader(self._container.pid) or 0), "--all", "--", *command]
 
     def write(self, path: str, text: str, mode: int = 0o644) -> None:
         """A file inside, as the machine sees it now."""
         script = 'mkdir -p "$(dirname "$1")" && umask 077 && printf %s "$2" >"$1" && chmod "$3" "$1"'
         self.run("sh", "-c", script, "sh", path, text, f"{mode:o}")
+
+    def copy(self, file: Path, path: str) -> None:
+        """A file of this machine, there."""
+        with file.open("rb") as content:
+            inside = self._inside("sh", "-c", 'cat >"$1"', "sh", path)
+            subprocess.run(inside, stdin=content, check=True, timeout=60)
 
     def show(self, unit: str, name: str) -> str:
         """A property of a unit."""
