@@ -18,29 +18,10 @@ class Scene:
 
 def scenes(sandbox: Sandbox) -> tuple[Scene, ...]:
     """The whole story, in order. Each scene builds on those before it."""
-    console, state, estate = sandbox.pce.console, sandbox.arm.state, sandbox.estate
+    return (*_first_cycles(), *_policy_changes(sandbox), *_mishaps(sandbox))
 
-    def relabel() -> None:
-        kept = [label for label in console.get(estate.public_client)["labels"] if label["key"] != "role"]
-        labels = [{"href": label["href"]} for label in kept]
-        console.update(estate.public_client, labels=[*labels, {"href": estate.labels["web"]}])
 
-    def edit_list() -> None:
-        ranges = console.get(estate.apps_list)["ip_ranges"]
-        console.update(estate.apps_list, ip_ranges=[*ranges, {"from_ip": "198.51.100.128/26"}])
-
-    def meddle() -> None:
-        state.set_rule(estate.orders, "temp-open-all", "0.0.0.0", "255.255.255.255")  # noqa: S104 - a rule's range
-        state.set_rule(estate.orders, "illumio-203.0.113.0-203.0.113.127", "203.0.113.0", "203.0.113.255")
-
-    def disable_rule_set() -> None:
-        console.update(estate.rule_set, enabled=False)
-        console.provision("disabled by mistake")
-
-    def enable_rule_set() -> None:
-        console.update(estate.rule_set, enabled=True)
-        console.provision("enabled again")
-
+def _first_cycles() -> tuple[Scene, ...]:
     return (
         Scene(
             "A dry run",
@@ -54,6 +35,22 @@ def scenes(sandbox: Sandbox) -> tuple[Scene, ...]:
             "a rule that somebody made by hand goes; in billing-sql, in mode sync, it would stay and be reported.",
         ),
         Scene("The second cycle", "Nothing has changed, so nothing is written."),
+    )
+
+
+def _policy_changes(sandbox: Sandbox) -> tuple[Scene, ...]:
+    console, estate = sandbox.pce.console, sandbox.estate
+
+    def relabel() -> None:
+        kept = [label for label in console.get(estate.public_client)["labels"] if label["key"] != "role"]
+        labels = [{"href": label["href"]} for label in kept]
+        console.update(estate.public_client, labels=[*labels, {"href": estate.labels["web"]}])
+
+    def edit_list() -> None:
+        ranges = console.get(estate.apps_list)["ip_ranges"]
+        console.update(estate.apps_list, ip_ranges=[*ranges, {"from_ip": "198.51.100.128/26"}])
+
+    return (
         Scene(
             "A workload is relabelled",
             "client-public loses its label 'SQL Client'. Labels are not provisioned: the next poll closes its address.",
@@ -65,6 +62,21 @@ def scenes(sandbox: Sandbox) -> tuple[Scene, ...]:
             edit_list,
         ),
         Scene("The draft is provisioned", "The next poll opens the new range.", lambda: console.provision("more apps")),
+    )
+
+
+def _mishaps(sandbox: Sandbox) -> tuple[Scene, ...]:
+    console, state, estate = sandbox.pce.console, sandbox.arm.state, sandbox.estate
+
+    def meddle() -> None:
+        state.set_rule(estate.orders, "temp-open-all", "0.0.0.0", "255.255.255.255")  # noqa: S104 - a rule's range
+        state.set_rule(estate.orders, "illumio-203.0.113.0-203.0.113.127", "203.0.113.0", "203.0.113.255")
+
+    def switch_rule_set(why: str, *, enabled: bool) -> None:
+        console.update(estate.rule_set, enabled=enabled)
+        console.provision(why)
+
+    return (
         Scene(
             "Somebody edits the firewall by hand",
             "In Azure, a rule that lets the whole internet in is added to orders-sql, and one of ours is widened.\n"
@@ -75,7 +87,11 @@ def scenes(sandbox: Sandbox) -> tuple[Scene, ...]:
             "The rule set is disabled by mistake",
             "Taking every range away would cut production off: a guard refuses, nothing is written, and it says how\n"
             "to let exactly this plan through if it was meant.",
-            disable_rule_set,
+            lambda: switch_rule_set("disabled by mistake", enabled=False),
         ),
-        Scene("The mistake is undone", "Everything is as it was: in sync, and nothing is written.", enable_rule_set),
+        Scene(
+            "The mistake is undone",
+            "Everything is as it was: in sync, and nothing is written.",
+            lambda: switch_rule_set("enabled again", enabled=True),
+        ),
     )
