@@ -5,13 +5,13 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 FIGURE ?=
-SUITE  ?=
+SUITE  ?= bookworm
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test lint types floors unit long bench install uninstall deb test-systemd clean
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -61,7 +61,7 @@ deb: ## Build a Debian package of the service into dist/
 	@systemd/build-deb.sh
 
 test-systemd: $(READY) ## Test the service under a real systemd, as root: SUITE=bookworm or trixie
-	$(BIN)/python -m pytest -m systemd $(if $(SUITE),--suite $(SUITE)) tests/systemd
+	SYSTEMD_SUITE=$(SUITE) $(BIN)/python -m pytest -m systemd tests/systemd
 
 clean: ## Remove everything that make made
 	rm -rf $(VENV) build dist .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
