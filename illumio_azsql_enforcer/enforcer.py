@@ -119,6 +119,7 @@ class Enforcer:
         """The last survey, with its translator, if it is about the same policy and the same servers."""
         known, self._survey = self._survey, None  # let go of first: two at once would take twice the memory
         if known is None or known.snapshot is not snapshot or known.found.servers != found.servers:
+            self._memory.forget_plans()
             return None
         return replace(known, found=found)
 

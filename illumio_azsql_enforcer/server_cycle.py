@@ -8,6 +8,8 @@ from illumio_azsql_enforcer.clock import Clock
 from illumio_azsql_enforcer.errors import ArmError, Stopped
 from illumio_azsql_enforcer.model.firewall import (
     Action,
+    Desired,
+    FirewallRule,
     Governed,
     Neighbours,
     Note,
@@ -61,6 +63,29 @@ class Memory:
     limits: dict[str, int] = field(default_factory=dict)  # server id -> rule limit that Azure taught us
     neighbours: dict[str, tuple[float, Neighbours]] = field(default_factory=dict)  # server id -> when read, what
     left: dict[str, Firewall] = field(default_factory=dict)  # server id -> its firewall after the last cycle
+    plans: dict[str, "_Planned"] = field(default_factory=dict)  # server id -> the last plan, and what it was made of
+    quiet: dict[str, Plan] = field(default_factory=dict)  # server id -> the plan of the last cycle, if it has no steps
+
+    def forget_plans(self) -> None:
+        """The policy or the servers are others now: what is kept would only hold on to the old ones."""
+        self.plans.clear()
+        self.quiet.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A plan, and what it was made of beside the config."""
+
+    server: Server
+    rules: tuple[FirewallRule, ...]
+    desired: tuple[Desired, ...]
+    limit: int
+    plan: Plan
+
+    def is_for(self, server: Server, rules: tuple[FirewallRule, ...], desired: tuple[Desired, ...], limit: int) -> bool:
+        """Whether the same plan would be made again; rules and ranges are compared by identity, which is enough."""
+        same = self.rules is rules and self.desired is desired
+        return same and self.limit == limit and self.server == server
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,17 +156,23 @@ class ServerCycle:
         )
 
     def _plan(self, server: Server, translation: Translation, deadline: Deadline) -> Plan:
-        return make_plan(
-            server,
-            self.reader.rules(server, deadline),
-            translation.desired,
-            mode=mode_of(self.config, server),
-            settings=self.config.enforcement,
-            max_rules=self._limit(server),
-        )
+        """A plan is a value: made of the same, it is the same, and need not be made again."""
+        rules, desired, limit = self.reader.rules(server, deadline), translation.desired, self._limit(server)
+        known = self.memory.plans.get(server.id)
+        if known is not None and known.is_for(server, rules, desired, limit):
+            return known.plan
+        mode = mode_of(self.config, server)
+        plan = make_plan(server, rules, desired, mode=mode, settings=self.config.enforcement, max_rules=limit)
+        self.memory.plans[server.id] = _Planned(server, rules, desired, limit, plan)
+        return plan
 
     def _drift(self, plan: Plan, results: Sequence[StepResult]) -> tuple[Note, ...]:
         """What differs from the firewall that the last cycle left behind; and remember what this one leaves."""
+        if self.memory.quiet.pop(plan.server.id, None) is plan:
+            self.memory.quiet[plan.server.id] = plan
+            return ()  # the same firewall, and nothing was to be done to it
+        if not plan.steps:
+            self.memory.quiet[plan.server.id] = plan
         before = self.memory.left.pop(plan.server.id, None)
         after = left_behind(plan.live, results)
         if after is not None:

@@ -18,11 +18,11 @@ from azure.mgmt.core import ARMPipelineClient
 from illumio_azsql_enforcer.azure.credentials import credential_opener
 from illumio_azsql_enforcer.azure.failures import Answer, Operation, failure, invalid, judge, unreachable
 from illumio_azsql_enforcer.azure.pacing import Pace
-from illumio_azsql_enforcer.azure.pages import Page, read_all
+from illumio_azsql_enforcer.azure.pages import Page, all_pages, items_of
 from illumio_azsql_enforcer.azure.paths import checked_subscription
 from illumio_azsql_enforcer.azure.pipeline import Requests, origin, policies
 from illumio_azsql_enforcer.azure.tokens import TokenSource
-from illumio_azsql_enforcer.azure.transport import AnswerTooLarge, new_session, new_transport
+from illumio_azsql_enforcer.azure.transport import AnswerTooLarge, BoundedTransport
 from illumio_azsql_enforcer.clock import Clock
 from illumio_azsql_enforcer.errors import ArmError, ArmForbidden, ArmUnreachable, ConfigError
 from illumio_azsql_enforcer.model.settings import AzureSettings
@@ -74,8 +74,7 @@ class AzureAccess:
         self._tokens = TokenSource(credential_opener(settings), settings.cloud.audience.rstrip("/") + "/.default")
         self._pace = Pace(clock)
         self._requests = Requests(beat)
-        self._session = new_session(self._base, settings.concurrency, clock)
-        self._transport = new_transport(self._session, settings)
+        self._transport = BoundedTransport(self._base, settings, clock)
         self._reader: ARMPipelineClient[HttpRequest, HttpResponse] = ARMPipelineClient(
             self._base, policies=self._policies(), transport=self._transport
         )
@@ -129,11 +128,15 @@ class AzureAccess:
 
         Goes through a pipeline of the SDK, but not through its models: those take three times as long to decode.
         """
+        return items_of(self.pages(path, operation, deadline), page, operation)
+
+    def pages(self, path: str, operation: Operation, deadline: Deadline) -> list[Answer]:
+        """Every page of the list at `path` (with query), as it came. Raises ArmError."""
 
         def get(url: str) -> Answer:
             return self._ask(partial(HttpRequest, "GET", url), operation, deadline)
 
-        return read_all(get, self._base + path, page, operation)
+        return all_pages(get, self._base + path, operation)
 
     def query(self, path: str, question: object, operation: Operation, deadline: Deadline) -> Answer:
         """The answer to a POST of a question (JSON) that the gate in `pipeline` lets through. Raises ArmError."""
@@ -151,7 +154,7 @@ class AzureAccess:
 
     def close(self) -> None:
         """End all connections."""
-        self._session.close()
+        self._transport.close()
         self._tokens.close()
 
     def _once(self, operation: Operation, deadline: Deadline, send: Callable[..., T]) -> T:

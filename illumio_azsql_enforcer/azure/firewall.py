@@ -1,8 +1,9 @@
 """Reads and writes the server-level firewall of a logical server: two types, so that a dry run has no second one."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
+from hashlib import blake2b
 from typing import TypeVar, cast
 
 import msgspec
@@ -13,7 +14,7 @@ from azure.core.rest import HttpRequest, HttpResponse
 from illumio_azsql_enforcer.addresses import Range
 from illumio_azsql_enforcer.azure.access import API_VERSION, AzureAccess, answered
 from illumio_azsql_enforcer.azure.failures import Answer, Operation, error_code, invalid
-from illumio_azsql_enforcer.azure.pages import Page, decoded
+from illumio_azsql_enforcer.azure.pages import Page, decoded, items_of
 from illumio_azsql_enforcer.azure.paths import checked_name, server_path
 from illumio_azsql_enforcer.errors import ArmForbidden, ArmNotFound
 from illumio_azsql_enforcer.model.firewall import FirewallRule, Neighbours, Server
@@ -53,10 +54,11 @@ _NAMES = msgspec.json.Decoder(Page[Named])
 
 
 class FirewallReader:
-    """Reads the firewall of a server (`RuleReader`)."""
+    """Reads the firewall of a server (`RuleReader`). The same bytes give the same tuple of rules as the last time."""
 
     def __init__(self, access: AzureAccess) -> None:
         self._access = access
+        self._known: dict[str, tuple[bytes, tuple[FirewallRule, ...]]] = {}  # by server id: digest, rules
 
     def rules(self, server: Server, deadline: Deadline) -> tuple[FirewallRule, ...]:
         """Every server-level IPv4 rule, all pages read before any is returned.
@@ -70,8 +72,14 @@ class FirewallReader:
             server.id,
         )
         path = f"{server_path(server)}/firewallRules?api-version={API_VERSION}"
-        items = self._access.read(path, _RULES, operation, deadline)
-        return _distinct([_rule(item, operation) for item in items], operation)
+        pages = self._access.pages(path, operation, deadline)
+        digest = _digest(pages)
+        known = self._known.get(server.id)
+        if known is not None and known[0] == digest:
+            return known[1]
+        rules = _distinct([_rule(item, operation) for item in items_of(pages, _RULES, operation)], operation)
+        self._known[server.id] = digest, rules
+        return rules
 
     def neighbours(self, server: Server, deadline: Deadline) -> Neighbours:
         """IPv6 rules and virtual network rules; None for a kind that this identity may not read, or that is not there.
@@ -173,6 +181,14 @@ def _only_the_rule_is_missing(error: ResourceNotFoundError) -> bool:
     """Said by the resource provider, not by the gateway, which says it of a server, a group or a subscription."""
     answer = answered(cast("HttpResponse", error.response))
     return "x-ms-failure-cause" not in answer.headers and error_code(answer) == "ResourceNotFound"
+
+
+def _digest(pages: Iterable[Answer]) -> bytes:
+    whole = blake2b()
+    for page in pages:
+        whole.update(b"%d:" % len(page.body))
+        whole.update(page.body)
+    return whole.digest()
 
 
 def _rule(item: RuleItem, operation: Operation) -> FirewallRule:

@@ -21,8 +21,13 @@ from illumio_azsql_enforcer.errors import ArmThrottled
 KNOWN_FOR = 1.0  # seconds for which a remaining count is believed; buckets fill again all the time
 LONGEST_PAUSE = 60.0  # seconds for which everybody waits at most, whatever one answer said
 QUOTA = "x-ms-user-quota-remaining"  # of Resource Graph
-_REMAINING = re.compile(
-    rf"x-ms-ratelimit-remaining-subscription-(global-)?(reads|writes|deletes)|{QUOTA}", re.IGNORECASE
+_REMAINING = (
+    QUOTA,
+    *(
+        f"x-ms-ratelimit-remaining-subscription-{whose}{kind}"
+        for whose in ("", "global-")
+        for kind in ("reads", "writes", "deletes")
+    ),
 )
 _SUBSCRIPTION = re.compile(r"/subscriptions/([^/?]+)")
 
@@ -97,10 +102,10 @@ def _key(request: HttpRequest) -> tuple[str, str]:
 
 
 def _learn(bucket: _Bucket, response: HttpResponse, now: float) -> None:
-    counts = [int(n) for name, n in response.headers.items() if _REMAINING.fullmatch(name) and n.isdecimal()]
-    wait = asked_wait(response.headers)
+    said = [response.headers.get(name) for name in _REMAINING]
+    counts = [int(count) for count in said if count and count.isdecimal()]
     if counts:
-        known_for = (wait or KNOWN_FOR) if QUOTA in response.headers else KNOWN_FOR
-        bucket.left, bucket.known_until = min(counts), now + min(known_for, LONGEST_PAUSE)
+        known_for = asked_wait(response.headers) if QUOTA in response.headers else None
+        bucket.left, bucket.known_until = min(counts), now + min(known_for or KNOWN_FOR, LONGEST_PAUSE)
     if response.status_code == 429:
-        bucket.closed_until = now + min(wait or 0.0, LONGEST_PAUSE)
+        bucket.closed_until = now + min(asked_wait(response.headers) or 0.0, LONGEST_PAUSE)

@@ -1,6 +1,6 @@
 """Reads a list of Azure Resource Manager whole: every page, or an error."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 import msgspec
@@ -18,25 +18,33 @@ class Page(msgspec.Struct, Generic[T]):
     """One page of a list: `{"value": [...], "nextLink": "https://..."}`."""
 
     value: list[T]
+
+
+class _Link(msgspec.Struct):
     next_link: str | None = msgspec.field(name="nextLink", default=None)
 
 
-def read_all(
-    get: Callable[[str], Answer], first: str, page: msgspec.json.Decoder[Page[T]], operation: Operation
-) -> list[T]:
-    """The items of all pages, beginning with the absolute URL `first`. Raises ArmError.
+_LINK = msgspec.json.Decoder(_Link)
+
+
+def all_pages(get: Callable[[str], Answer], first: str, operation: Operation) -> list[Answer]:
+    """Every page of a list, beginning with the absolute URL `first`. Raises ArmError.
 
     A link to the next page is followed as it is, but never to another scheme, host or port: the token goes along.
     """
-    items: list[T] = []
+    pages: list[Answer] = []
     seen = {first}
     url: str | None = first
     while url:
         answer = get(url)
-        read = decoded(answer, page, operation)
-        items += read.value
-        url = _next(read.next_link, first, seen, operation, answer)
-    return items
+        pages.append(answer)
+        url = _next(decoded(answer, _LINK, operation).next_link, first, seen, operation, answer)
+    return pages
+
+
+def items_of(pages: Iterable[Answer], page: msgspec.json.Decoder[Page[T]], operation: Operation) -> list[T]:
+    """The items of the pages. Raises ArmInvalidAnswer."""
+    return [item for answer in pages for item in decoded(answer, page, operation).value]
 
 
 def decoded(answer: Answer, decoder: msgspec.json.Decoder[T], operation: Operation) -> T:

@@ -1,28 +1,48 @@
 """The SDK's transport for requests to Azure: one pool of connections, each answer bounded in size and in time.
 
-The only module of this room that imports requests (and urllib3 below it).
+It talks to urllib3 itself: requests, which the SDK's own transport goes through, costs as much CPU again, and reads an
+answer without bounds. The only module of this room that imports urllib3, and requests, for the proxies of the
+environment.
 """
 
-import io
+import json
 import os
+import ssl
 import threading
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
-import requests
-from azure.core.exceptions import AzureError
-from azure.core.pipeline.transport import RequestsTransport
-from requests.adapters import HTTPAdapter
-from requests.utils import get_environ_proxies
-from urllib3 import BaseHTTPResponse
-from urllib3.exceptions import HTTPError
+from azure.core.exceptions import (
+    AzureError,
+    HttpResponseError,
+    ServiceRequestError,
+    ServiceRequestTimeoutError,
+    ServiceResponseError,
+    ServiceResponseTimeoutError,
+)
+from azure.core.pipeline.transport import HttpTransport
+from azure.core.rest import HttpRequest, HttpResponse
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_auth_from_url, get_environ_proxies, select_proxy
+from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Timeout, make_headers
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NewConnectionError,
+    ProxyError,
+    ReadTimeoutError,
+    SSLError,
+)
+from urllib3.util import create_urllib3_context
 
 from illumio_azsql_enforcer.clock import Clock
 from illumio_azsql_enforcer.connections import DeadlinePassed, pieces, watched_pools
+from illumio_azsql_enforcer.errors import ConfigError
 from illumio_azsql_enforcer.model.settings import AzureSettings
+from illumio_azsql_enforcer.text import printable
 
 LARGEST = 16 << 20  # bytes of one answer, decompressed; 256 rules are about 0.1 MiB, 1,000 servers about 1 MiB
 
@@ -31,60 +51,120 @@ class AnswerTooLarge(AzureError):
     """An answer that is larger than any that this program asks for."""
 
 
-class _Body(io.BytesIO):
-    """A body that was read whole, in the place of the stream that it came from."""
+class BoundedTransport(HttpTransport[HttpRequest, HttpResponse]):
+    """Sends requests to one host. Thread-safe. Raises ConfigError when CA file or proxy are of no use.
 
-    enforce_content_length = True  # set by azure-core on every stream
-
-
-class _Adapter(HTTPAdapter):
-    """Reads each answer whole: at most LARGEST bytes, and within the request's read time-out from its start to its end.
-
-    A time-out alone starts anew with every byte that comes in.
+    An answer is read whole: at most LARGEST bytes, and within the request's read time-out from its start to its end; a
+    time-out alone starts anew with every byte that comes in. Nothing is retried, and no redirect followed. The
+    environment is asked for proxies once, and for nothing else: a .netrc could replace the token.
     """
 
-    def __init__(self, clock: Clock, connections: int) -> None:
+    def __init__(self, base: str, settings: AzureSettings, clock: Clock) -> None:
         self._clock = clock
+        self._timeout = settings.timeout
         self._until = threading.local()
-        self._pools = watched_pools(self._look)
-        super().__init__(pool_connections=4, pool_maxsize=connections, max_retries=0)
+        self._manager = _manager(base, settings)
+        self._manager.pool_classes_by_scheme = watched_pools(self._look)
 
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed on
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = self._pools
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on
-        manager = super().proxy_manager_for(*args, **kwargs)
-        manager.pool_classes_by_scheme = self._pools
-        return manager
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:  # noqa: ANN401
-        """Raises AnswerTooLarge, and what requests raises."""
-        _, seconds = kwargs["timeout"]
-        self._until.moment = self._clock.monotonic() + seconds
+    def send(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:  # noqa: ANN401 - the SDK's signature
+        """Takes `connection_timeout` and `read_timeout`, in seconds. Raises AzureError."""
+        connect, read = kwargs.get("connection_timeout", self._timeout), kwargs.get("read_timeout", self._timeout)
+        self._until.moment = self._clock.monotonic() + read
         try:
-            response = super().send(request, *args, **kwargs)
-            response.raw = _Body(_whole(response.raw))
-        except DeadlinePassed as passed:
-            raise requests.ReadTimeout(passed, request=request) from passed
-        return response
+            raw = self._manager.urlopen(
+                request.method,
+                request.url,
+                body=request.content,
+                headers={**request.headers, "Accept-Encoding": "gzip"},
+                timeout=Timeout(connect=connect, read=read),
+                redirect=False,
+                retries=False,
+                preload_content=False,
+                decode_content=False,
+            )
+            return _Answer(request, raw, _whole(raw))
+        except (HTTPError, DeadlinePassed) as error:
+            raise _in_the_sdks_words(error) from error
+
+    def open(self) -> None:
+        """Connections are opened when they are needed."""
+
+    def close(self) -> None:
+        """End the idle connections."""
+        self._manager.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        """The pool outlives the clients that use it."""
 
     def _look(self) -> None:
         if self._clock.monotonic() >= self._until.moment:
             raise DeadlinePassed
 
 
+class _Answer(HttpResponse):
+    """An answer that was read whole."""
+
+    def __init__(self, request: HttpRequest, raw: BaseHTTPResponse, content: bytes) -> None:
+        self._request, self._raw, self._content = request, raw, content
+
+    # All that HttpResponse asks for.
+    request = property(lambda self: self._request)
+    status_code = property(lambda self: self._raw.status)
+    headers = property(lambda self: self._raw.headers)
+    reason = property(lambda self: self._raw.reason or "")
+    content_type = property(lambda self: self._raw.headers.get("Content-Type"))
+    url = property(lambda self: self._request.url)
+    content = property(lambda self: self._content)
+    is_closed = property(lambda _: True)
+    is_stream_consumed = property(lambda _: True)
+    encoding = property(lambda _: "utf-8", lambda _self, _value: None)
+
+    def read(self) -> bytes:
+        return self._content
+
+    def text(self, encoding: str | None = None) -> str:
+        return self._content.decode(encoding or "utf-8-sig", "replace")
+
+    def json(self) -> Any:  # noqa: ANN401 - the SDK's signature
+        return json.loads(self._content)
+
+    def raise_for_status(self) -> None:
+        if self.status_code >= 400:
+            raise HttpResponseError(response=self)
+
+    def iter_raw(self, **_: Any) -> Iterator[bytes]:  # noqa: ANN401 - the SDK's signature
+        yield self._content
+
+    def iter_bytes(self, **_: Any) -> Iterator[bytes]:  # noqa: ANN401 - the SDK's signature
+        yield self._content
+
+    def close(self) -> None:
+        """It is."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is left open."""
+
+
 def _whole(raw: BaseHTTPResponse) -> bytes:
-    """The decompressed body. Raises DeadlinePassed, AnswerTooLarge, and what requests raises for a bad body."""
+    """The decompressed body. Raises DeadlinePassed, AnswerTooLarge, ServiceResponseError for a bad body, HTTPError."""
     with ExitStack() as unless_whole:
         unless_whole.callback(raw.release_conn)
         unless_whole.callback(raw.close)  # what is left of the answer must not be taken for the next one
         try:
             body = b"".join(_bounded(pieces(raw, LARGEST)))
-        except HTTPError as error:
-            raise requests.ConnectionError(error) from error
         except (EOFError, zlib.error, NotImplementedError) as error:
-            raise requests.exceptions.ContentDecodingError(error) from error
+            raise ServiceResponseError(f"the body is damaged: {error!r}", error=error) from error
         unless_whole.pop_all()
     return body
 
@@ -98,29 +178,40 @@ def _bounded(parts: Iterable[bytes]) -> Iterator[bytes]:
         yield part
 
 
-def new_session(base: str, concurrency: int, clock: Clock) -> requests.Session:
-    """One pool for all clients. The environment is asked for proxies once, and for nothing else.
-
-    `trust_env` would also look for a .netrc at each request, whose entry would replace the token.
-    """
-    session = requests.Session()
-    session.trust_env = False
-    session.proxies = get_environ_proxies(base)
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    session.headers["Accept-Encoding"] = "gzip"
-    adapter = _Adapter(clock, max(2 * concurrency, 10))  # reads and writes of servers
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    return session
+def _in_the_sdks_words(error: Exception) -> AzureError:
+    match error:
+        case ConnectTimeoutError():
+            return ServiceRequestTimeoutError(str(error), error=error)
+        case DeadlinePassed() | ReadTimeoutError():
+            return ServiceResponseTimeoutError(str(error), error=error)
+        case NewConnectionError() | ProxyError() | SSLError():
+            return ServiceRequestError(str(error), error=error)
+    return ServiceResponseError(str(error), error=error)
 
 
-def new_transport(session: requests.Session, settings: AzureSettings) -> RequestsTransport:
-    """The SDK's transport over the session, which stays its maker's."""
-    return RequestsTransport(session=session, session_owner=False, connection_verify=_trusted(settings))
+def _manager(base: str, settings: AzureSettings) -> PoolManager:
+    options: dict[str, Any] = {"maxsize": max(2 * settings.concurrency, 10)}  # reads and writes of servers
+    if base.startswith("https:"):
+        options["ssl_context"] = _trusting(settings)
+    proxy = select_proxy(base, get_environ_proxies(base))
+    if not proxy:
+        return PoolManager(**options)
+    url = proxy if "://" in proxy else f"http://{proxy}"
+    user, password = get_auth_from_url(url)
+    login = make_headers(proxy_basic_auth=f"{user}:{password}") if user else {}
+    try:
+        return ProxyManager(url, proxy_headers=login, proxy_ssl_context=options.get("ssl_context"), **options)
+    except (HTTPError, ValueError) as error:
+        raise ConfigError(f"The proxy of the environment cannot be used: {printable(str(error), 200)}") from error
 
 
-def _trusted(settings: AzureSettings) -> str | bool:
-    """The CA bundle: of the settings, else of the environment, else the system's (True)."""
-    if settings.ca_file is not None:
-        return str(settings.ca_file)
-    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+def _trusting(settings: AzureSettings) -> ssl.SSLContext:
+    """Trusts the CA bundle of the settings, else of the environment, else certifi's."""
+    said = settings.ca_file or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    bundle = Path(said or DEFAULT_CA_BUNDLE_PATH)
+    context = create_urllib3_context()
+    try:
+        context.load_verify_locations(**{"capath" if bundle.is_dir() else "cafile": str(bundle)})
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"The CA bundle {bundle} cannot be used: {printable(str(error), 200)}") from error
+    return context

@@ -245,3 +245,16 @@ def test_neighbours_that_may_not_be_read(
     azure.state.grants.deny("Microsoft.Sql/servers/ipv6FirewallRules/read")
     azure.faults.add(Fault("none", reply=Reply(404)), path="*/virtualNetworkRules")
     assert reader.neighbours(server, deadline) == Neighbours(None, None)
+
+
+def test_the_same_bytes_give_the_same_rules_and_others_do_not(
+    azure: ArmSimulator, reader: FirewallReader, server: Server, deadline: Deadline
+) -> None:
+    azure.state.set_rule("orders-sql", "a", "192.0.2.1", "192.0.2.1")
+    first = reader.rules(server, deadline)
+    assert reader.rules(server, deadline) is first
+    azure.state.set_rule("orders-sql", "a", "192.0.2.1", "192.0.2.2")
+    second = reader.rules(server, deadline)
+    assert [rule.range.end for rule in second] == ["192.0.2.2"]
+    azure.state.set_rule("orders-sql", "a", "192.0.2.1", "192.0.2.1")
+    assert reader.rules(server, deadline) == first
