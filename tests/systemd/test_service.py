@@ -138,7 +138,9 @@ def hang_the_loop_alone(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    ("hang", "where"), [(stop_the_process, 'process.py", line'), (hang_the_loop_alone, 'scheduler.py", line')]
+    ("hang", "where"),
+    [(stop_the_process, 'process.py", line'), (hang_the_loop_alone, 'scheduler.py", line')],
+    ids=["process", "loop"],
 )
 def test_the_watchdog_restarts_what_hangs_and_shows_where(
     service: Service, hang: Callable[[Service], None], where: str
