@@ -1,8 +1,6 @@
 """Reads and writes the server-level firewall of a logical server: two types, so that a dry run has no second one."""
 
-import threading
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
 from hashlib import blake2b
 from typing import TypeVar, cast
 
@@ -16,6 +14,7 @@ from illumio_azsql_enforcer.azure.access import API_VERSION, AzureAccess, answer
 from illumio_azsql_enforcer.azure.failures import Answer, Operation, error_code, invalid
 from illumio_azsql_enforcer.azure.pages import Page, decoded, items_of
 from illumio_azsql_enforcer.azure.paths import checked_name, server_path
+from illumio_azsql_enforcer.azure.turns import TurnsByServer
 from illumio_azsql_enforcer.errors import ArmForbidden, ArmNotFound
 from illumio_azsql_enforcer.model.firewall import FirewallRule, Neighbours, Server
 from illumio_azsql_enforcer.retrying import Deadline
@@ -111,7 +110,7 @@ class FirewallWriter:
 
     def __init__(self, access: AzureAccess) -> None:
         self._access = access
-        self._turns: dict[str, threading.Lock] = {}  # by server id; of the servers that minded
+        self._turns = TurnsByServer()
 
     def put(self, server: Server, rule: FirewallRule, deadline: Deadline) -> None:
         """Create the rule, or replace its range. Returns when Azure answered with just this rule.
@@ -156,11 +155,12 @@ class FirewallWriter:
         self._access.carry_out(operation, deadline, lambda **times: self._in_turn(server, lambda: send(**times)))
 
     def _in_turn(self, server: Server, send: Callable[[], T]) -> T:
+        turns = self._turns.of(server.id)
         try:
-            with self._turns.get(server.id, nullcontext()):
+            with turns.turn():
                 return send()
         except ResourceExistsError:  # what the SDK makes of 409
-            self._turns.setdefault(server.id, threading.Lock())
+            turns.one_at_a_time()
             raise
 
 

@@ -292,7 +292,7 @@ def test_a_server_that_minds_several_writes_gets_one_at_a_time(
         list(pool.map(lambda rule: writer.put(server, rule, deadline), rules))
         refused = sum(request.status == 409 for request in azure.requests("PUT"))
         list(pool.map(lambda rule: writer.delete(server, rule.name, deadline), rules))
-    assert 1 <= refused <= 14  # those that were under way when the first was refused, and once more beside the last
+    assert 1 <= refused <= 8  # those that were under way when the first was refused
     assert all(request.status == 200 for request in azure.requests("DELETE"))
     assert azure.state.rules("orders-sql") == {}
 

@@ -19,7 +19,8 @@ TROUBLES = (faults.UNAUTHORIZED, faults.LOGIN_PAGE, faults.FORBIDDEN, faults.NOT
 
 
 def _label(watched: Watched, number: int) -> None:
-    watched.pce.console.create("labels", key="role", value=f"r{number} {watched.clock.now()}")
+    count = len(watched.pce.console.find("labels"))
+    watched.pce.console.create("labels", key="role", value=f"r{number} {count} {watched.clock.now()}")
 
 
 def _relabel(watched: Watched, number: int) -> None:
