@@ -140,10 +140,9 @@ class Enforcer:
 
     def _work(self, work: ServerCycle, candidates: Sequence[Candidate]) -> tuple[ServerReport, ...]:
         """Every server on its own: the failure of one leaves the others' work alone."""
-        with ThreadPoolExecutor(self.config.azure.concurrency, thread_name_prefix="server") as pool:
-            tasks = [(candidate, pool.submit(work.one, candidate)) for candidate in candidates]
-            for _, task in tasks:
-                task.add_done_callback(lambda _: self._beat())
+        tasks = [(candidate, self._azure.threads.submit(work.one, candidate)) for candidate in candidates]
+        for _, task in tasks:
+            task.add_done_callback(lambda _: self._beat())
         return tuple(_result(work, candidate, task) for candidate, task in tasks)
 
     def _selected(self, candidate: Candidate) -> bool:

@@ -1,7 +1,6 @@
 """Finds the logical servers that are candidates."""
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -72,8 +71,7 @@ def discover(
     """
     subscriptions = access.subscriptions(deadline)
     chosen = _worth_listing(access, subscriptions, deadline, list_all_every)
-    with ThreadPoolExecutor(max_workers=min(access.settings.concurrency, max(1, len(chosen)))) as pool:
-        found = list(pool.map(lambda subscription: _listed(access, subscription, deadline), chosen))
+    found = list(access.threads.map(lambda subscription: _listed(access, subscription, deadline), chosen))
     listed = [servers for servers in found if not isinstance(servers, SubscriptionFailure)]
     failures = tuple(failed for failed in found if isinstance(failed, SubscriptionFailure))
     once = {server.id.lower(): server for servers in listed for server in servers}  # pages of two moments may overlap
