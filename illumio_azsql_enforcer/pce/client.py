@@ -25,10 +25,10 @@ from urllib3.exceptions import HTTPError
 
 from illumio_azsql_enforcer import __version__
 from illumio_azsql_enforcer.clock import Clock
+from illumio_azsql_enforcer.connections import DeadlinePassed, Look, pieces, watched_pools
 from illumio_azsql_enforcer.errors import PceInvalidAnswer
 from illumio_azsql_enforcer.model.settings import PceSettings
 from illumio_azsql_enforcer.pce.answer import API, Answer, is_path
-from illumio_azsql_enforcer.pce.connection import DeadlinePassed, Look, pieces, watched_pools
 from illumio_azsql_enforcer.pce.listing import Collection, read_collection
 from illumio_azsql_enforcer.pce.wording import CutAnswer, Failure, Wording
 from illumio_azsql_enforcer.retrying import Again, Deadline, with_retries
