@@ -120,8 +120,16 @@ class Enforcer:
         known, self._survey = self._survey, None  # let go of first: two at once would take twice the memory
         if known is None or known.snapshot is not snapshot or known.found.servers != found.servers:
             self._memory.forget_plans()
+            self._forget_gone(found)
             return None
         return replace(known, found=found)
+
+    def _forget_gone(self, found: Discovered) -> None:
+        """While a subscription cannot be listed, it is not known which servers are gone."""
+        if not found.failures:
+            there = {server.id for server in found.servers}
+            self._memory.keep(there)
+            self._reader.keep(there)
 
     def _server_cycle(self, context: RunContext, translator: Translator) -> ServerCycle:
         return ServerCycle(

@@ -26,6 +26,9 @@ class Narrator:
         bound = log.bind(run_id=report.run_id, policy_version=report.policy_version)
         for server in report.servers:
             self._server(bound.bind(server=server.server.name), server)
+        if not report.error:  # else it is not known which servers are gone
+            there = {server.server.id for server in report.servers}
+            self._said = {key: said for key, said in self._said.items() if key in there}
         self._trouble(bound, report.error)
         _cycle(bound, report)
         idle = not report.error and all(server.outcome is Outcome.SKIPPED for server in report.servers)

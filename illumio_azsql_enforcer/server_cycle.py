@@ -71,6 +71,12 @@ class Memory:
         self.plans.clear()
         self.quiet.clear()
 
+    def keep(self, server_ids: set[str]) -> None:
+        """Forget all servers but these: the others are gone."""
+        for remembered in (self.limits, self.neighbours, self.left, self.plans, self.quiet):
+            for gone in remembered.keys() - server_ids:
+                del remembered[gone]
+
 
 @dataclass(frozen=True, slots=True)
 class _Planned:

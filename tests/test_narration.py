@@ -89,3 +89,9 @@ def test_another_plan_that_is_refused_is_told() -> None:
 def test_nothing_to_govern_is_a_warning_said_once() -> None:
     told = events(SKIPPED, SKIPPED, IN_SYNC, SKIPPED)
     assert told.count("warning no server is governed: none was found that has labels") == 2
+
+
+def test_a_server_that_is_gone_is_forgotten() -> None:
+    nobody = a_report(outcome=Outcome.IN_SYNC, servers=())
+    assert events(FAILED, broken("The PCE is down."), FAILED).count("error server is failed") == 1
+    assert events(FAILED, nobody, FAILED).count("error server is failed") == 2

@@ -122,3 +122,11 @@ def test_plans_can_be_forgotten(world: World) -> None:
     world.memory.forget_plans()
     assert (world.memory.plans, world.memory.quiet) == ({}, {})
     assert world.cycle().outcome is Outcome.IN_SYNC
+
+
+def test_a_server_that_is_gone_is_forgotten(world: World) -> None:
+    world.memory.limits[SERVER.id] = 3
+    world.memory.keep({SERVER.id})
+    assert world.memory.limits == {SERVER.id: 3}
+    world.memory.keep({"another"})
+    assert world.memory == Memory()

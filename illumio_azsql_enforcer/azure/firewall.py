@@ -80,6 +80,10 @@ class FirewallReader:
         self._known[server.id] = digest, rules
         return rules
 
+    def keep(self, server_ids: set[str]) -> None:
+        """Forget the rules of all servers but these. Not while rules are being read."""
+        self._known = {key: known for key, known in self._known.items() if key in server_ids}
+
     def neighbours(self, server: Server, deadline: Deadline) -> Neighbours:
         """IPv6 rules and virtual network rules; None for a kind that this identity may not read, or that is not there.
 

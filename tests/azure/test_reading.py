@@ -258,3 +258,13 @@ def test_the_same_bytes_give_the_same_rules_and_others_do_not(
     assert [rule.range.end for rule in second] == ["192.0.2.2"]
     azure.state.set_rule("orders-sql", "a", "192.0.2.1", "192.0.2.1")
     assert reader.rules(server, deadline) == first
+
+
+def test_the_rules_of_a_server_that_is_gone_are_forgotten(
+    reader: FirewallReader, server: Server, deadline: Deadline
+) -> None:
+    first = reader.rules(server, deadline)
+    reader.keep({server.id})
+    assert reader.rules(server, deadline) is first
+    reader.keep(set())
+    assert not reader._known
