@@ -151,9 +151,7 @@ def _check_meaning(pce: PceClient, config: Config, survey: Survey, most: int, de
             yield Finding(Severity.BLOCKING, "policy", comparison.server, comparison.text)
     except EnforcerError as error:
         yield Finding(Severity.WARNING, "policy", config.pce.url, f"The PCE could not be asked any further: {error}")
-    told = (
-        f"The PCE was asked about {plural(agreed + differ, 'address', 'addresses')}: {agreed} agree, {differ} differ."
-    )
+    told = f"The PCE was asked about {plural(agreed + differ, 'address')}: {agreed} agree, {differ} differ."
     yield Finding(Severity.WARNING if differ else Severity.OK, "policy", config.pce.url, told)
 
 

@@ -10,6 +10,10 @@ def printable(text: str, limit: int | None = None) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def plural(count: int, noun: str, nouns: str | None = None) -> str:
-    """`1 rule`, `2 rules`."""
-    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+def plural(count: int, noun: str) -> str:
+    """`1 rule`, `2,000 rules`, `3 addresses`, `4 entries`."""
+    if count == 1:
+        return f"1 {noun}"
+    if noun.endswith("s"):
+        return f"{count:,} {noun}es"
+    return f"{count:,} {noun[:-1]}ies" if noun.endswith(("cy", "ry")) else f"{count:,} {noun}s"

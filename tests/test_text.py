@@ -31,8 +31,9 @@ def test_whatever_comes_in_one_printable_line_comes_out(text: str) -> None:
 
 
 def test_plural() -> None:
-    assert (plural(1, "rule"), plural(0, "rule"), plural(1200, "policy", "policies")) == (
-        "1 rule",
-        "0 rules",
-        "1,200 policies",
+    assert (plural(1, "rule"), plural(0, "rule"), plural(1200, "policy")) == ("1 rule", "0 rules", "1,200 policies")
+    assert (plural(1, "address"), plural(2, "address"), plural(2, "IPv6 entry")) == (
+        "1 address",
+        "2 addresses",
+        "2 IPv6 entries",
     )

@@ -9,10 +9,11 @@ from illumio_azsql_enforcer.addresses import RangeSet
 from illumio_azsql_enforcer.model.firewall import Note, NoteCode
 from illumio_azsql_enforcer.policy.consumers import Part, parts_of
 from illumio_azsql_enforcer.policy.ip_lists import PRIVATE
-from illumio_azsql_enforcer.policy.notes import counted, joined
+from illumio_azsql_enforcer.policy.notes import joined
 from illumio_azsql_enforcer.policy.rules import Grant
 from illumio_azsql_enforcer.policy.workload_addresses import AddressBook, Counts
 from illumio_azsql_enforcer.policy.world import World
+from illumio_azsql_enforcer.text import plural
 
 ADVICE = "they cannot arrive at a public endpoint; set policy.nat or policy.addresses"
 
@@ -65,11 +66,11 @@ class Findings:
             yield from _of_workloads(says, book.counts(workloads))
             yield from self._private(says, workloads, view, book)
         for actor, each in part.listed:
-            name = f"{says}" if actor == part.actors[0] else f"{says}: '{self._world.name(actor)}'"
+            name = says if actor == part.actors[0] else f"{says}: '{self._world.name(actor)}'"
             if each.ipv6:
                 yield Note(NoteCode.IPV6, each.ipv6, f"{name}: {_ipv6(each.ipv6, 'entry')}")
             if each.fqdns:
-                text = f"{counted(each.fqdns, 'host name')} in it are for outbound rules and admit nothing"
+                text = f"{plural(each.fqdns, 'host name')} in it are for outbound rules and admit nothing"
                 yield Note(NoteCode.FQDN, each.fqdns, f"{name}: {text}")
         yield from self._private_ranges(says, part.ranges, view)
 
@@ -81,11 +82,11 @@ class Findings:
             left = RangeSet.of_packed(book.private_ranges(workloads)) - view.arrived
             if left:
                 yield Note(
-                    NoteCode.PRIVATE_ADDRESS, left.size, f"{says}: {counted(left.size, 'private address')}; {ADVICE}"
+                    NoteCode.PRIVATE_ADDRESS, left.size, f"{says}: {plural(left.size, 'private address')}; {ADVICE}"
                 )
         elif found.private:
-            only = f"{counted(found.private_only, 'workload')} with private addresses only"
-            text = only if found.private_only else counted(found.private, "private address")
+            only = f"{plural(found.private_only, 'workload')} with private addresses only"
+            text = only if found.private_only else plural(found.private, "private address")
             yield Note(NoteCode.PRIVATE_ADDRESS, found.private, f"{says}: {text}; {ADVICE}")
 
     def _private_ranges(self, says: str, ranges: RangeSet, view: _View) -> Iterator[Note]:
@@ -93,7 +94,7 @@ class Findings:
             return
         left = (ranges & PRIVATE) - (view.arrived or RangeSet())
         if left:
-            text = f"{counted(left.size, 'private address')}; they cannot arrive at a public endpoint"
+            text = f"{plural(left.size, 'private address')}; they cannot arrive at a public endpoint"
             yield Note(NoteCode.PRIVATE_ADDRESS, left.size, f"{says}: {text}")
 
     def _called(self, part: Part) -> str:
@@ -102,18 +103,18 @@ class Findings:
 
 def _of_workloads(says: str, found: Counts) -> Iterator[Note]:
     if found.offline:
-        text = f"{counted(found.offline, 'workload')} left out while the agent is offline"
+        text = f"{plural(found.offline, 'workload')} left out while the agent is offline"
         yield Note(NoteCode.OFFLINE, found.offline, f"{says}: {text}")
     if found.ipv6:
         yield Note(NoteCode.IPV6, found.ipv6, f"{says}: {_ipv6(found.ipv6, 'address')}")
     if found.unreadable:
-        text = f"{counted(found.unreadable, 'address')} of its workloads cannot be read"
+        text = f"{plural(found.unreadable, 'address')} of its workloads cannot be read"
         yield Note(NoteCode.UNREADABLE, found.unreadable, f"{says}: {text}")
     if found.without:
         yield Note(
-            NoteCode.NO_ADDRESS, found.without, f"{says}: {counted(found.without, 'workload')} without an address"
+            NoteCode.NO_ADDRESS, found.without, f"{says}: {plural(found.without, 'workload')} without an address"
         )
 
 
 def _ipv6(count: int, noun: str) -> str:
-    return f"{counted(count, f'IPv6 {noun}')} left out; the firewall rules of Azure SQL written here are IPv4 only"
+    return f"{plural(count, f'IPv6 {noun}')} left out; the firewall rules of Azure SQL written here are IPv4 only"

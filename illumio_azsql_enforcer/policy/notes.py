@@ -23,15 +23,6 @@ class Fault:
         return Note(self.code, self.count, f"{subject} {self.text}")
 
 
-def counted(count: int, noun: str) -> str:
-    """`1 workload`, `2 workloads`, `3 addresses`, `4 entries`."""
-    if count == 1:
-        return f"1 {noun}"
-    if noun.endswith("s"):
-        return f"{count} {noun}es"
-    return f"{count} {noun[:-1]}ies" if noun.endswith("ry") else f"{count} {noun}s"
-
-
 def joined(names: Iterable[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     *head, last = list(names) or [""]

@@ -8,12 +8,13 @@ from pyroaring import BitMap
 from illumio_azsql_enforcer.model.firewall import ConsumerKind, Note, NoteCode
 from illumio_azsql_enforcer.model.policy import Item, Rule, RuleSet
 from illumio_azsql_enforcer.policy.consumers import VIRTUAL_SERVICES, WORKLOADS, Consumers
-from illumio_azsql_enforcer.policy.notes import Fault, counted
+from illumio_azsql_enforcer.policy.notes import Fault
 from illumio_azsql_enforcer.policy.population import Conjunction
 from illumio_azsql_enforcer.policy.scopes import Scope, scopes_of
 from illumio_azsql_enforcer.policy.selectors import Actor, Side, read_side
 from illumio_azsql_enforcer.policy.services import Coverage
 from illumio_azsql_enforcer.policy.world import World
+from illumio_azsql_enforcer.text import plural
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -235,7 +236,7 @@ def unmet_conditions(rule: Rule) -> list[Fault]:
     users, processes = rule.consuming_security_principals, rule.egress_services
     network = rule.network_type
     checks = [
-        (users, NoteCode.USER_GROUP, f"is for {counted(len(users or ()), 'user group')} only"),
+        (users, NoteCode.USER_GROUP, f"is for {plural(len(users or ()), 'user group')} only"),
         (processes, NoteCode.PROCESS_SERVICE, "is for named processes of the consumer only"),
         (rule.sec_connect, NoteCode.SEC_CONNECT, "asks for IPsec between agents (SecureConnect)"),
         (rule.machine_auth, NoteCode.MACHINE_AUTH, "asks for machine authentication between agents"),

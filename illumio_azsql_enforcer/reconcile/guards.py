@@ -16,6 +16,7 @@ from illumio_azsql_enforcer.model.firewall import (
 )
 from illumio_azsql_enforcer.model.settings import GuardSettings, Mode
 from illumio_azsql_enforcer.reconcile.change import Change
+from illumio_azsql_enforcer.text import plural
 
 MAX_RULES = "max_rules"
 SHOWN = 5  # rules or sources that a text names before it only counts
@@ -78,7 +79,7 @@ def _never_empty(case: Case) -> Refusal | None:
     if not case.guards.never_empty or case.desired or not gone:
         return None
     detail = (
-        f"the policy admits no address at all, and the plan would take {_many(len(gone), 'rule')} away: "
+        f"the policy admits no address at all, and the plan would take {plural(len(gone), 'rule')} away: "
         f"{_named(gone)}. An empty policy is more often a mistake than a decision"
     )
     return _refusal("never_empty", detail)
@@ -90,7 +91,7 @@ def _max_revoked(case: Case) -> Refusal | None:
     if len(revoked) <= limit or len(revoked) * 100 <= share * len(case.deletable):
         return None
     detail = (
-        f"{len(revoked)} of {_many(len(case.deletable), 'rule')} that may be deleted would lose addresses: "
+        f"{len(revoked)} of {plural(len(case.deletable), 'rule')} that may be deleted would lose addresses: "
         f"{_named(revoked)}. More than {limit} and more than {share} % (max_revoked_percent) in one cycle is more "
         "often a mistake than a decision"
     )
@@ -118,7 +119,7 @@ def _max_rules(case: Case) -> Refusal | None:
     if final <= case.max_rules or not case.change.missing:
         return None
     detail = (
-        f"the server would hold {_many(final, 'rule')} and can hold {case.max_rules}: {len(case.desired)} of the "
+        f"the server would hold {plural(final, 'rule')} and can hold {case.max_rules}: {len(case.desired)} of the "
         f"policy and {final - len(case.desired)} others. Ranges are never widened to fit. "
         f"The largest contributors: {_contributors(case.desired, lambda _: True)}"
     )
@@ -135,10 +136,6 @@ def _refusal(guard: str, detail: str) -> Refusal:
     return Refusal(guard, f"{guard}: {detail}.")
 
 
-def _many(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
-
-
 def _named(ranges: Sequence[Range]) -> str:
     shown = ", ".join(str(one) for one in ranges[:SHOWN])
     rest = len(ranges) - SHOWN
@@ -152,5 +149,5 @@ def _contributors(desired: Iterable[Desired], matters: Callable[[Range], bool]) 
         if matters(one.range):
             counts.update({(source.consumer_name, source.rule_set_name) for source in one.sources})
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:SHOWN]
-    named = (f"{who!r} in rule set {where!r} ({_many(number, 'range')})" for (who, where), number in ranked)
+    named = (f"{who!r} in rule set {where!r} ({plural(number, 'range')})" for (who, where), number in ranked)
     return ", ".join(named) or "no source is known"
