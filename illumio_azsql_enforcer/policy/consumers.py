@@ -8,7 +8,7 @@ from pyroaring import BitMap
 from illumio_azsql_enforcer.addresses import RangeSet
 from illumio_azsql_enforcer.model.firewall import ConsumerKind, NoteCode
 from illumio_azsql_enforcer.policy.ip_lists import Listed
-from illumio_azsql_enforcer.policy.notes import Fault
+from illumio_azsql_enforcer.policy.notes import Fault, missing
 from illumio_azsql_enforcer.policy.population import Conjunction
 from illumio_azsql_enforcer.policy.selectors import Actor, Side
 from illumio_azsql_enforcer.policy.world import World
@@ -77,7 +77,7 @@ def _by_labels(consumers: Consumers, actors: tuple[Actor, ...], conjunction: Con
 def _named_workload(actor: Actor, scope: Conjunction | None, world: World) -> Part:
     found = world.directory.ordinals(actor.href)
     if not found:
-        return Part((actor,), found, faults=(_missing("workload", actor),))
+        return Part((actor,), found, faults=(missing("workload", actor.href),))
     if scope is None or found <= world.workloads.select(scope):
         return Part((actor,), found)
     text = f"names workload '{world.name(actor)}', which is not in the scope of the server"
@@ -87,14 +87,14 @@ def _named_workload(actor: Actor, scope: Conjunction | None, world: World) -> Pa
 def _ip_list(actor: Actor, world: World) -> Part:
     listed = world.ip_list(actor.href or "")
     if listed is None:
-        return Part((actor,), BitMap(), faults=(_missing("IP list", actor),))
+        return Part((actor,), BitMap(), faults=(missing("IP list", actor.href),))
     return _with_ranges((actor,), BitMap(), [(actor, listed)], f"names IP list '{world.name(actor)}'")
 
 
 def _named_virtual_service(actor: Actor, scope: Conjunction | None, world: World) -> Part:
     services = world.virtual_services.ordinals(actor.href)
     if not services:
-        return Part((actor,), services, faults=(_missing("virtual service", actor),))
+        return Part((actor,), services, faults=(missing("virtual service", actor.href),))
     inside = services & world.virtual_services.population.select(scope) if scope is not None else services
     if inside:
         return _with_services((actor,), BitMap(), inside, world)
@@ -122,10 +122,6 @@ def _with_ranges(actors: tuple[Actor, ...], found: BitMap, listed: Sequence[tupl
 
 def _unreadable(where: str, actor: Actor, listed: Listed) -> Fault:
     return Fault(NoteCode.UNREADABLE, f"{where} ({actor.href}), which is not used: {listed.unreadable[0]}")
-
-
-def _missing(noun: str, actor: Actor) -> Fault:
-    return Fault(NoteCode.DANGLING_REFERENCE, f"names {noun} {actor.href}, which the PCE does not have")
 
 
 def _unbound(name: str, href: str) -> Fault:

@@ -4,7 +4,7 @@ Every doubt goes towards denying more, and what cannot be evaluated fails the se
 and enforcement boundaries take nothing away: allow rules beat both.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pyroaring import BitMap
@@ -13,8 +13,8 @@ from illumio_azsql_enforcer.addresses import EVERY_ADDRESS, RangeSet
 from illumio_azsql_enforcer.model.firewall import ConsumerKind, Note, NoteCode
 from illumio_azsql_enforcer.model.policy import DenyRule, RuleSet
 from illumio_azsql_enforcer.policy.consumers import WORKLOADS, Consumers, parts_of
-from illumio_azsql_enforcer.policy.notes import Fault
-from illumio_azsql_enforcer.policy.population import EVERYONE, Conjunction
+from illumio_azsql_enforcer.policy.notes import Fault, missing
+from illumio_azsql_enforcer.policy.population import EVERYONE, Conjunction, union
 from illumio_azsql_enforcer.policy.rules import labelled, may_provide, rule_name
 from illumio_azsql_enforcer.policy.scopes import Scope, scopes_of
 from illumio_azsql_enforcer.policy.selectors import VIRTUAL_SERVER, Actor, Labels, Side, read_side
@@ -84,7 +84,7 @@ class _Reading:
             return
         providers = read_side(self._rule.providers, self._world.directory)
         touched = [self._touch(providers, scope) for scope in self._scopes]
-        everywhere = _union(touch.perhaps for touch in touched)
+        everywhere = union(touch.perhaps for touch in touched)
         if not everywhere:
             return
         consumers = read_side(self._rule.consumers, self._world.directory)
@@ -97,16 +97,16 @@ class _Reading:
             for touch in touched:
                 yield from self._scoped(touch, consumers)
 
-    def _unscoped(self, touched: Sequence["_Touch"], consumers: Side) -> Iterator[Denial | Unresolved]:
+    def _unscoped(self, touched: Sequence[_Touch], consumers: Side) -> Iterator[Denial | Unresolved]:
         """The scopes only say which servers the deny is about: one that surely holds a server is enough."""
-        surely = _union(touch.surely for touch in touched)
+        surely = union(touch.surely for touch in touched)
         if surely:
             yield self._denial(surely, consumers, None)
         for touch in touched:
             if doubtful := touch.perhaps - surely:
                 yield self._unresolved(doubtful, touch.why)
 
-    def _scoped(self, touch: "_Touch", consumers: Side) -> Iterator[Denial | Unresolved]:
+    def _scoped(self, touch: _Touch, consumers: Side) -> Iterator[Denial | Unresolved]:
         """A scope that cannot be read also leaves open whom the deny is against."""
         surely = BitMap() if touch.scope.faults else touch.surely
         if surely:
@@ -125,10 +125,10 @@ class _Reading:
         reason = f"{self._name} may deny access but cannot be evaluated: it {text}"
         return Unresolved(self._rule_set, self._rule, self._name, servers, reason)
 
-    def _touch(self, side: Side, scope: Scope) -> "_Touch":
+    def _touch(self, side: Side, scope: Scope) -> _Touch:
         """The servers that the deny is about. A workload that it names counts whatever its scope."""
         everyone = self._world.servers.population.everyone
-        named = _union(self._world.servers.of_workload(actor.href) for actor in side.of(ConsumerKind.WORKLOAD))
+        named = union(self._world.servers.of_workload(actor.href) for actor in side.of(ConsumerKind.WORKLOAD))
         surely = labelled(side, self._world) | _bound(side, self._world)
         perhaps = may_provide(side, self._world) if _has_items(side) else everyone
         if self._rule.all_ips_except_for_in_providers:
@@ -180,7 +180,7 @@ class _Reading:
         for actor in side.of(ConsumerKind.WORKLOAD):
             found |= self._world.directory.ordinals(actor.href)
         for actor in side.of(ConsumerKind.VIRTUAL_SERVICE):
-            found |= _union(services.bound_workloads(at) for at in services.ordinals(actor.href))
+            found |= union(services.bound_workloads(at) for at in services.ordinals(actor.href))
         return found
 
     def _listed(self, side: Side) -> RangeSet:
@@ -232,15 +232,9 @@ def _has_items(side: Side) -> bool:
 def _bound(side: Side, world: World) -> BitMap:
     """The servers on which a virtual service of the side is offered, whatever the port."""
     services = world.virtual_services
-    named = _union(services.ordinals(actor.href) for actor in side.of(ConsumerKind.VIRTUAL_SERVICE))
+    named = union(services.ordinals(actor.href) for actor in side.of(ConsumerKind.VIRTUAL_SERVICE))
     return BitMap(offer.server for _, offer in services.offers(named))
 
 
 def _missing(actor: Actor) -> Fault:
-    noun = actor.kind.replace("_", " ").replace("ip list", "IP list")
-    return Fault(NoteCode.DANGLING_REFERENCE, f"names {noun} {actor.href}, which the PCE does not have")
-
-
-def _union(bitmaps: Iterable[BitMap]) -> BitMap:
-    found = list(bitmaps)
-    return BitMap.union(*found) if found else BitMap()
+    return missing(actor.kind.replace("_", " ").replace("ip list", "IP list"), actor.href)

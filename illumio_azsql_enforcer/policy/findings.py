@@ -10,6 +10,7 @@ from illumio_azsql_enforcer.model.firewall import Note, NoteCode
 from illumio_azsql_enforcer.policy.consumers import Part, parts_of
 from illumio_azsql_enforcer.policy.ip_lists import PRIVATE
 from illumio_azsql_enforcer.policy.notes import joined
+from illumio_azsql_enforcer.policy.population import union
 from illumio_azsql_enforcer.policy.rules import Grant
 from illumio_azsql_enforcer.policy.workload_addresses import AddressBook, Counts
 from illumio_azsql_enforcer.policy.world import World
@@ -50,7 +51,7 @@ class Findings:
         if grant not in self._known:
             notes = self._of_grant(grant, _View(BitMap()))
             selected = [part.workloads & self._world.own_workloads for part in parts_of(grant.consumers, self._world)]
-            self._known[grant] = (notes, BitMap().union(*selected))
+            self._known[grant] = (notes, union(selected))
         return self._known[grant]
 
     def _of_grant(self, grant: Grant, view: _View) -> list[Note]:

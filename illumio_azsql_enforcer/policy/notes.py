@@ -23,6 +23,11 @@ class Fault:
         return Note(self.code, self.count, f"{subject} {self.text}")
 
 
+def missing(noun: str, href: str | None, *, drops_rule: bool = False) -> Fault:
+    """What a rule names and the PCE does not have."""
+    return Fault(NoteCode.DANGLING_REFERENCE, f"names {noun} {href}, which the PCE does not have", drops_rule)
+
+
 def joined(names: Iterable[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     *head, last = list(names) or [""]

@@ -31,6 +31,11 @@ class Conjunction:
 EVERYONE = Conjunction()
 
 
+def union(bitmaps: Iterable[BitMap]) -> BitMap:
+    """Everyone who is in any of them."""
+    return BitMap().union(*bitmaps)
+
+
 class Population:
     """Members by label. The bitmaps that are handed out are shared: read them, do not change them."""
 

@@ -9,7 +9,7 @@ from illumio_azsql_enforcer.model.firewall import ConsumerKind, Note, NoteCode
 from illumio_azsql_enforcer.model.policy import Item, Rule, RuleSet
 from illumio_azsql_enforcer.policy.consumers import VIRTUAL_SERVICES, WORKLOADS, Consumers
 from illumio_azsql_enforcer.policy.notes import Fault
-from illumio_azsql_enforcer.policy.population import Conjunction
+from illumio_azsql_enforcer.policy.population import Conjunction, union
 from illumio_azsql_enforcer.policy.scopes import Scope, scopes_of
 from illumio_azsql_enforcer.policy.selectors import Actor, Side, read_side
 from illumio_azsql_enforcer.policy.services import Coverage
@@ -90,7 +90,7 @@ class _Reading:
         yield from self._out_of_scope(providers, coverage)
         if providers.faults:
             yield from self._remarks(self._possible(providers), providers.faults)
-        direct, offered = _union(each.direct for each in found), _union(each.offered for each in found)
+        direct, offered = union(each.direct for each in found), union(each.offered for each in found)
         yield from self._uncovered(direct - offered, coverage)
         for each in found:
             yield from (Remark(servers, fault.note(self._name)) for servers, fault in each.faults)
@@ -153,14 +153,14 @@ class _Reading:
 
     def _possible(self, side: Side) -> BitMap:
         """Servers to which a side that cannot be read whole could apply: for notes."""
-        return _union(scope.widest for scope in self._scopes) & may_provide(side, self._world)
+        return union(scope.widest for scope in self._scopes) & may_provide(side, self._world)
 
     def _out_of_scope(self, side: Side, coverage: Coverage) -> Iterator[Remark]:
         """Notes about servers that the rule names, but that no scope of the rule set holds (cases 17 and 46)."""
         if not coverage.plain:
             return
-        held = _union(scope.servers for scope in self._scopes)
-        named = _union(self._world.servers.of_workload(a.href) for a in side.of(ConsumerKind.WORKLOAD))
+        held = union(scope.servers for scope in self._scopes)
+        named = union(self._world.servers.of_workload(a.href) for a in side.of(ConsumerKind.WORKLOAD))
         faults = [fault for scope in self._scopes for fault in scope.faults]
         if faults or not self._scopes:
             named = named | labelled(side, self._world)
@@ -263,8 +263,3 @@ def _repeated(side: Conjunction | None, scope: Conjunction | None) -> set[str]:
         return set()
     asked = {demand.key: demand for demand in scope.demands}
     return {each.key for each in side.demands if each.key in asked and asked[each.key] != each}
-
-
-def _union(bitmaps: Iterable[BitMap]) -> BitMap:
-    found = list(bitmaps)
-    return BitMap.union(*found) if found else BitMap()

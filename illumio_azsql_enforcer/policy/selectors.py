@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from illumio_azsql_enforcer.model.firewall import ConsumerKind, NoteCode
 from illumio_azsql_enforcer.model.policy import Item
 from illumio_azsql_enforcer.policy.directory import Directory
-from illumio_azsql_enforcer.policy.notes import Fault
+from illumio_azsql_enforcer.policy.notes import Fault, missing
 from illumio_azsql_enforcer.policy.population import Conjunction, Demand
 
 VIRTUAL_SERVER = "virtual_server"  # a load balancer as a provider: never an Azure SQL server
@@ -102,18 +102,17 @@ class _Term:
         href = actor.href or ""
         if actor.kind == ConsumerKind.LABEL:
             label = directory.labels.get(href)
-            fault = None if label else _missing(actor, "label")
+            fault = None if label else missing("label", actor.href, drops_rule=actor.excluded)
             return cls(label.key if label else "", frozenset([href]), actor.excluded, fault)
         group = directory.group(href)
         if group is None:
-            return cls("", frozenset(), actor.excluded, _missing(actor, "label group"), open_ended=True)
+            return cls("", frozenset(), actor.excluded, _unusable(actor), open_ended=True)
         fault = None if group.complete else _incomplete(actor, group.name)
         return cls(group.key, group.labels, actor.excluded, fault, open_ended=not group.complete)
 
 
-def _missing(actor: Actor, noun: str) -> Fault:
-    text = f"names {noun} {actor.href}, which the PCE does not have or whose labels are not of one type"
-    text = text if noun == "label group" else f"names {noun} {actor.href}, which the PCE does not have"
+def _unusable(actor: Actor) -> Fault:
+    text = f"names label group {actor.href}, which the PCE does not have or whose labels are not of one type"
     return Fault(NoteCode.DANGLING_REFERENCE, text, drops_rule=actor.excluded)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from illumio_azsql_enforcer.model.firewall import NoteCode
 from illumio_azsql_enforcer.model.policy import Service, ServicePort, unversioned
-from illumio_azsql_enforcer.policy.notes import Fault
+from illumio_azsql_enforcer.policy.notes import Fault, missing
 
 TCP = 6
 ANY_PROTOCOL = -1
@@ -103,8 +103,7 @@ class Services:
 
     def _of_service(self, href: str, service: Service | None) -> Coverage:
         if service is None:
-            text = f"names service {href}, which the PCE does not have"
-            return Coverage(faults=(Fault(NoteCode.DANGLING_REFERENCE, text),))
+            return Coverage(faults=(missing("service", href),))
         total = Coverage()
         for entry in _entries(service):
             where = f"names service '{service.name}' ({service.href}) with an entry"

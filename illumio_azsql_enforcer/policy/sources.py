@@ -15,6 +15,7 @@ from illumio_azsql_enforcer.addresses import LAST_ADDRESS
 from illumio_azsql_enforcer.model.firewall import ConsumerKind, Source
 from illumio_azsql_enforcer.model.policy import name_of
 from illumio_azsql_enforcer.policy.consumers import Part, parts_of
+from illumio_azsql_enforcer.policy.population import union
 from illumio_azsql_enforcer.policy.rules import Grant
 from illumio_azsql_enforcer.policy.selectors import Actor
 from illumio_azsql_enforcer.policy.workload_addresses import AddressBook
@@ -113,7 +114,7 @@ class Attribution:
 
 def _of_share(share: _Share, world: World) -> Iterator[Source]:
     part, actors = share.part, _naming(share.part.actors)
-    left = share.workloads - BitMap.union(BitMap(), *(_carriers(actor, world) for actor in actors))
+    left = share.workloads - union(_carriers(actor, world) for actor in actors)
     for actor in actors:
         if share.listed or (share.workloads and not part.by_label):
             yield _source(share.grant, actor, None, world)
@@ -134,8 +135,7 @@ def _carriers(actor: Actor, world: World) -> BitMap:
     group = world.directory.group(actor.href or "") if actor.kind == ConsumerKind.LABEL_GROUP else None
     if group is None or actor.excluded:
         return world.workloads.everyone
-    found = [world.workloads.carriers(href) for href in group.labels]
-    return BitMap.union(*found) if found else BitMap()
+    return union(world.workloads.carriers(href) for href in group.labels)
 
 
 def _source(grant: Grant, actor: Actor, workload: int | None, world: World) -> Source:

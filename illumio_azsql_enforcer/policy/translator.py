@@ -20,6 +20,7 @@ from illumio_azsql_enforcer.policy.consumers import parts_of
 from illumio_azsql_enforcer.policy.denies import Denial, Unresolved, override_denies
 from illumio_azsql_enforcer.policy.findings import Findings
 from illumio_azsql_enforcer.policy.ip_lists import is_private, outside_edges
+from illumio_azsql_enforcer.policy.population import union
 from illumio_azsql_enforcer.policy.rules import Grant, Remark, allow_rules
 from illumio_azsql_enforcer.policy.sources import Attribution, Sources
 from illumio_azsql_enforcer.policy.world import World
@@ -171,8 +172,8 @@ def _united(pools: Sequence[Pool]) -> Pool:
     if len(pools) == 1:
         return pools[0]
     return Pool(
-        BitMap().union(*(pool.addresses for pool in pools)),
-        BitMap().union(*(pool.subnets for pool in pools)),
+        union(pool.addresses for pool in pools),
+        union(pool.subnets for pool in pools),
         RangeSet.of_packed([packed for pool in pools for packed in pool.ranges.packed]),
     )
 

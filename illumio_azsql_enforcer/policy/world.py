@@ -12,7 +12,7 @@ from illumio_azsql_enforcer.model.settings import PolicySettings
 from illumio_azsql_enforcer.policy.directory import Directory
 from illumio_azsql_enforcer.policy.ip_lists import Listed, read_ip_list
 from illumio_azsql_enforcer.policy.nat import Nat
-from illumio_azsql_enforcer.policy.population import Population
+from illumio_azsql_enforcer.policy.population import Population, union
 from illumio_azsql_enforcer.policy.selectors import Actor
 from illumio_azsql_enforcer.policy.servers import Servers
 from illumio_azsql_enforcer.policy.services import Services
@@ -42,8 +42,7 @@ class World:
     @cached_property
     def own_workloads(self) -> BitMap:
         """The workloads that stand for governed servers."""
-        found = [self.directory.ordinals(server.workload) for server in self.servers.all]
-        return BitMap().union(*found)
+        return union(self.directory.ordinals(server.workload) for server in self.servers.all)
 
     @cached_property
     def addresses(self) -> AddressBook:
