@@ -50,7 +50,7 @@ class Health:
     def live(self) -> Verdict:
         """Not when the last beat is older than three intervals."""
         age = self._clock.monotonic() - self._beat_at
-        told = f"the last beat was {age:.0f} s ago; the interval is {self.interval:.0f} s"
+        told = f"The last beat was {age:.0f} s ago; the interval is {self.interval:.0f} s."
         return Verdict(age <= PATIENCE * self.interval, told)
 
     def ready(self) -> Verdict:

@@ -41,7 +41,7 @@ from illumio_azsql_enforcer.text import plural
 INERT = Note(
     NoteCode.PUBLIC_NETWORK_DISABLED,
     1,
-    "Public network access is disabled: no firewall rule has an effect until it is on.",
+    "public network access is disabled: no firewall rule has an effect until it is on",
 )
 
 
@@ -257,11 +257,11 @@ def neighbour_notes(neighbours: Neighbours) -> list[Note]:
 
 def _neighbour_note(code: NoteCode, noun: str, names: Sequence[str] | None) -> Note | None:
     if names is None:
-        return Note(NoteCode.NOT_READABLE, 0, f"The {noun}s could not be read, so what they admit is not known.")
+        return Note(NoteCode.NOT_READABLE, 0, f"the {noun}s could not be read, so what they admit is not known")
     if not names:
         return None
-    told = plural(len(names), noun)
-    return Note(code, len(names), f"{told} admit traffic that the policy does not know of: {', '.join(names)}.")
+    told = f"traffic that the policy does not know of is admitted by {plural(len(names), noun)}: {', '.join(names)}"
+    return Note(code, len(names), told)
 
 
 def _held_back(plan: Plan, done: Sequence[Step]) -> str:

@@ -10,6 +10,11 @@ def printable(text: str, limit: int | None = None) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def sentence(text: str) -> str:
+    """The text with a capital at its beginning and one full stop at its end."""
+    return f"{text[:1].upper()}{text[1:].rstrip('. ')}."
+
+
 def plural(count: int, noun: str) -> str:
     """`1 rule`, `2,000 rules`, `3 addresses`, `4 entries`."""
     if count == 1:

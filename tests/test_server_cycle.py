@@ -13,6 +13,7 @@ from illumio_azsql_enforcer.model.firewall import (
     NoteCode,
     PublicAccess,
     Translation,
+    Ungoverned,
 )
 from illumio_azsql_enforcer.model.journal import RunContext
 from illumio_azsql_enforcer.model.settings import Config, EnforcementSettings, Mode
@@ -34,7 +35,7 @@ class World:
         self.target = Target()
         self.policy = Translation(wants((5, 9), (20, 29)), ())
         self.memory = Memory()
-        self.governed = GOVERNED
+        self.governed: Governed | Ungoverned = GOVERNED
         self.settings = SETTINGS
         self._read: tuple[FirewallRule, ...] = ()
 
@@ -130,3 +131,12 @@ def test_a_server_that_is_gone_is_forgotten(world: World) -> None:
     assert world.memory.limits == {SERVER.id: 3}
     world.memory.keep({"another"})
     assert world.memory == Memory()
+
+
+def test_what_a_server_without_labels_still_holds_is_told_in_whole_sentences(world: World) -> None:
+    world.governed = Ungoverned(SERVER, "Workload 'a' has no labels.")
+    report = world.cycle()
+    assert report.outcome is Outcome.FAILED
+    assert (report.reason or "").startswith(
+        "Workload 'a' has no labels. It still holds 2 firewall rules of this program,"
+    )

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from illumio_azsql_enforcer.text import plural, printable
+from illumio_azsql_enforcer.text import plural, printable, sentence
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,11 @@ def test_long_text_is_cut() -> None:
 @given(st.text())
 def test_whatever_comes_in_one_printable_line_comes_out(text: str) -> None:
     assert printable(text).isprintable()
+
+
+@pytest.mark.parametrize("text", ["azure said no", "Azure said no.", "azure said no. "])
+def test_sentence(text: str) -> None:
+    assert sentence(text) == "Azure said no."
 
 
 def test_plural() -> None:

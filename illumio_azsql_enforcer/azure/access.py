@@ -116,7 +116,7 @@ class AzureAccess:
         seen = self.visible(deadline)
         if not seen:
             raise ArmForbidden(
-                "Cannot list the subscriptions: this identity sees none; assign it a role in each that it is to work on"
+                "Cannot list the subscriptions: this identity sees none; assign it a role in each one to work on."
             )
         return seen
 
@@ -164,7 +164,7 @@ class AzureAccess:
     def _once(self, operation: Operation, deadline: Deadline, send: Callable[..., T]) -> T:
         timeout = min(self.settings.timeout, deadline.remaining)
         if timeout <= 0:
-            raise ArmUnreachable(f"Cannot {operation.doing}: no time is left for it in this cycle")
+            raise ArmUnreachable(f"Cannot {operation.doing}: no time is left for it in this cycle.")
         try:
             return send(connection_timeout=timeout, read_timeout=timeout)
         except HttpResponseError as error:

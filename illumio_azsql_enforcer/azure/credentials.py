@@ -38,7 +38,8 @@ def open_credential(settings: AzureSettings, exchange: Exchange) -> Credential:
     try:
         return makers[settings.credential](settings, exchange)
     except (ValueError, TypeError, OSError, AzureError) as error:
-        raise ConfigError(f"azure.credential: {settings.credential} cannot be used: {sayable(str(error))}") from error
+        told = f"azure.credential: {settings.credential} cannot be used: {sayable(str(error))}"
+        raise ConfigError(f"{told.rstrip('.')}.") from error
 
 
 def credential_opener(settings: AzureSettings) -> Callable[[Exchange], Credential]:

@@ -28,7 +28,7 @@ from illumio_azsql_enforcer.errors import (
     RuleLimitReached,
 )
 from illumio_azsql_enforcer.retrying import Again
-from illumio_azsql_enforcer.text import printable
+from illumio_azsql_enforcer.text import printable, sentence
 
 QUOTED = 400  # characters of foreign text in one sentence
 LASTING_CONFLICTS = frozenset({"ScopeLocked", "ReadOnlyDisabledSubscription", "MissingSubscriptionRegistration"})
@@ -102,7 +102,7 @@ def failure(operation: Operation, answer: Answer) -> ArmError:
     reason = _reason(operation, answer.status, detail, retry_after)
     trace = f" (correlation id {printable(correlation, 64)})" if correlation else ""
     return kind(
-        f"Cannot {operation.doing}: {reason}{trace}",
+        sentence(f"Cannot {operation.doing}: {reason}{trace}"),
         status=answer.status,
         code=detail.code,
         correlation_id=correlation,
@@ -121,16 +121,16 @@ def unreachable(operation: Operation, error: AzureError) -> ArmUnreachable:
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return UntrustedCertificate(
             f"Cannot {operation.doing}: the TLS certificate of the other side is not trusted here; "
-            "`azure.ca_file` names the authority to trust"
+            "`azure.ca_file` names the authority to trust."
         )
-    return ArmUnreachable(f"Cannot {operation.doing}: no answer from Azure ({no_answer_because(error)})")
+    return ArmUnreachable(f"Cannot {operation.doing}: no answer from Azure ({no_answer_because(error)}).")
 
 
 def invalid(operation: Operation, why: str, answer: Answer | None = None) -> ArmInvalidAnswer:
     """The error for a success that cannot be read, or that is none."""
     headers = answer.headers if answer else {}
     return ArmInvalidAnswer(
-        f"Cannot {operation.doing}: Azure's answer cannot be used: {told(why)}",
+        sentence(f"Cannot {operation.doing}: Azure's answer cannot be used: {told(why)}"),
         status=answer.status if answer else None,
         correlation_id=headers.get("x-ms-correlation-request-id"),
     )

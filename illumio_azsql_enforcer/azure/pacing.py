@@ -64,7 +64,7 @@ class Pace:
             wait = bucket.wait(self._clock.monotonic())
             if wait > 0:
                 raise ArmThrottled(
-                    f"Azure lets no further {kind} through for {place} before {wait:.1f} seconds have passed",
+                    f"Azure lets no further {kind} through for {place} before {wait:.1f} seconds have passed.",
                     retry_after=wait,
                 )
             bucket.under_way += 1

@@ -18,6 +18,7 @@ from azure.core.pipeline import PipelineRequest, PipelineResponse
 
 from illumio_azsql_enforcer.azure.failures import TokenServiceDown, asked_wait, told
 from illumio_azsql_enforcer.errors import ArmUnauthenticated
+from illumio_azsql_enforcer.text import sentence
 
 RENEW_BEFORE = 300.0  # seconds before it expires that a token is renewed
 USABLE_BEFORE = 30.0  # seconds before it expires that a token is no longer used
@@ -151,7 +152,7 @@ class TokenSource:
         code = re.search(r"AADSTS\d+", text)
         kind = TokenServiceDown if self._exchange.may_pass else ArmUnauthenticated
         return kind(
-            f"No token for Azure: {text}",
+            sentence(f"No token for Azure: {text}"),
             code=code.group() if code else None,
             retry_after=self._exchange.retry_after,
         )

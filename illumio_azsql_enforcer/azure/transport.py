@@ -202,7 +202,7 @@ def _manager(base: str, settings: AzureSettings) -> PoolManager:
     try:
         return ProxyManager(url, proxy_headers=login, proxy_ssl_context=options.get("ssl_context"), **options)
     except (HTTPError, ValueError) as error:
-        raise ConfigError(f"The proxy of the environment cannot be used: {printable(str(error), 200)}") from error
+        raise ConfigError(f"The proxy of the environment cannot be used: {printable(str(error), 200)}.") from error
 
 
 def _trusting(settings: AzureSettings) -> ssl.SSLContext:
@@ -213,5 +213,5 @@ def _trusting(settings: AzureSettings) -> ssl.SSLContext:
     try:
         context.load_verify_locations(**{"capath" if bundle.is_dir() else "cafile": str(bundle)})
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"The CA bundle {bundle} cannot be used: {printable(str(error), 200)}") from error
+        raise ConfigError(f"The CA bundle {bundle} cannot be used: {printable(str(error), 200)}.") from error
     return context

@@ -74,7 +74,7 @@ def explain(translator: Translator, governed: Governed, address: int) -> Explana
     try:
         desired = translator.translate(governed).desired
     except PolicyUnresolvable as error:
-        return replace(base, summary=f"{error}")
+        return replace(base, summary=str(error))
     span = _holding(desired, address)
     if span is not None:
         summary = f"{place.text} may reach {governed.server.name}: {_let_in(sources)}"

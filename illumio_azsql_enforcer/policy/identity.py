@@ -60,9 +60,9 @@ class _Lookup:
             virtual_service = _only(self._virtual_services.get(name, ()), "virtual services", "this service address")
             labels = self._labels_of(server, workload, virtual_service)
         except _Unknown as error:
-            return Ungoverned(server, f"{error}", failed=True)
+            return Ungoverned(server, str(error), failed=True)
         if not labels.found:
-            return Ungoverned(server, f"{labels.owner} no labels")
+            return Ungoverned(server, f"{labels.owner} no labels.")
         return Governed(
             server=server,
             labels={label.key: label.value for label in sorted(labels.found, key=lambda label: label.key)},
@@ -75,16 +75,16 @@ class _Lookup:
     def _labels_of(self, server: Server, workload: Workload | None, virtual_service: VirtualService | None) -> _Labels:
         override = self._settings.overrides.get(server.name.lower())
         if override is not None and override.labels is not None:
-            owner = f"servers.overrides.{server.name}.labels"
+            owner = f"The config (servers.overrides.{server.name}.labels)"
             return _Labels(self._valued(override.labels, owner), LabelsFrom.CONFIG, f"{owner} holds")
         if workload is not None:
-            owner = f"workload '{name_of(workload)}' ({workload.href})"
+            owner = f"Workload '{name_of(workload)}' ({workload.href})"
             return _Labels(self._carried(workload.labels, owner), LabelsFrom.WORKLOAD, f"{owner} has")
         if virtual_service is not None:
-            owner = f"virtual service '{virtual_service.name}' ({virtual_service.href})"
+            owner = f"Virtual service '{virtual_service.name}' ({virtual_service.href})"
             return _Labels(self._carried(virtual_service.labels, owner), LabelsFrom.VIRTUAL_SERVICE, f"{owner} has")
-        owner = "no workload or virtual service of the PCE has the name of this server, and its tags give"
-        return _Labels(self._valued(self._tagged(server), "a tag of the server"), LabelsFrom.TAGS, owner)
+        owner = "No workload or virtual service of the PCE has the name of this server, and its tags give"
+        return _Labels(self._valued(self._tagged(server), "A tag of the server"), LabelsFrom.TAGS, owner)
 
     def _tagged(self, server: Server) -> Mapping[str, str]:
         """Labels by the configured tags. Azure compares tag names without case, values exactly."""
@@ -99,17 +99,17 @@ class _Lookup:
         found = self._by_value.get((key, value), [])
         if len(found) != 1:
             problem = "more than one label" if found else "no label"
-            raise _Unknown(f"{owner} names the label {key}:{value}, but the PCE has {problem} of that type and value")
+            raise _Unknown(f"{owner} names the label {key}:{value}, but the PCE has {problem} of that type and value.")
         return found[0]
 
     def _carried(self, references: Iterable[Reference] | None, owner: str) -> list[Label]:
         hrefs = dict.fromkeys(each.href for each in references or ())
         if unknown := [href for href in hrefs if href not in self._labels]:
-            raise _Unknown(f"{owner} carries the label {unknown[0]}, which the PCE does not list")
+            raise _Unknown(f"{owner} carries the label {unknown[0]}, which the PCE does not list.")
         labels = [self._labels[href] for href in hrefs]
         keys = [label.key for label in labels]
         if twice := sorted({key for key in keys if keys.count(key) > 1}):
-            raise _Unknown(f"{owner} carries more than one label of type {twice[0]}")
+            raise _Unknown(f"{owner} carries more than one label of type {twice[0]}.")
         return labels
 
 
@@ -134,5 +134,5 @@ _Named = TypeVar("_Named", Workload, VirtualService)
 
 def _only(found: Sequence[_Named], nouns: str, what: str) -> _Named | None:
     if len(found) > 1:
-        raise _Unknown(f"{len(found)} {nouns} of the PCE have {what}: {joined(each.href for each in found)}")
+        raise _Unknown(f"{len(found)} {nouns} of the PCE have {what}: {joined(each.href for each in found)}.")
     return found[0] if found else None

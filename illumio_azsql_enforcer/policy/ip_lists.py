@@ -39,7 +39,8 @@ def parse_entry(entry: IpRange) -> Range | None:
     if isinstance(entry.to_ip, str) and len(entry.to_ip.lstrip("/")) <= MASK_LENGTH_DIGITS:
         return parse_block(f"{entry.from_ip}/{entry.to_ip.lstrip('/')}")
     end = parse_block(entry.to_ip)
-    if "/" in f"{entry.from_ip}{entry.to_ip}" or (start is None) != (end is None):
+    upside_down = start is not None and end is not None and start.first > end.last
+    if "/" in f"{entry.from_ip}{entry.to_ip}" or (start is None) != (end is None) or upside_down:
         raise ValueError(f"{entry.from_ip} to {entry.to_ip} is not a range")
     return Range(start.first, end.last) if start and end else None
 

@@ -24,6 +24,7 @@ from illumio_azsql_enforcer.policy.population import union
 from illumio_azsql_enforcer.policy.rules import Grant, Remark, allow_rules
 from illumio_azsql_enforcer.policy.sources import Attribution, Sources
 from illumio_azsql_enforcer.policy.world import World
+from illumio_azsql_enforcer.text import sentence
 
 CACHED_POOLS = 1024
 CACHED_SPANS = 65536  # many servers get the same ranges
@@ -73,7 +74,7 @@ class Translator:
         failures = [reason for bundle in bundles for reason in bundle.failures]
         if failures:
             more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-            raise PolicyUnresolvable(f"{failures[0]}{more}; the server keeps the firewall that it has")
+            raise PolicyUnresolvable(sentence(f"{failures[0]}{more}; the server keeps the firewall that it has"))
         own = self.world.directory.ordinals(server.workload)
         consumers = self.pool(bundles)
         key = (tuple(bundles), own.min() if own & (consumers.addresses | consumers.subnets) else None)

@@ -41,6 +41,7 @@ from illumio_azsql_enforcer.reconcile.change import cover_of
 from illumio_azsql_enforcer.reconcile.lanes import Lanes, OneLane, Trouble
 from illumio_azsql_enforcer.reconcile.ownership import folded
 from illumio_azsql_enforcer.retrying import Deadline
+from illumio_azsql_enforcer.text import sentence
 
 _LOCKED = "ScopeLocked"
 _BARRED = frozenset({"ReadOnlyDisabledSubscription", "MissingSubscriptionRegistration"})
@@ -152,7 +153,7 @@ class _Crew:
             self.journal.outcome(self.context, self.run.plan, result)
         except StateUnwritable as error:
             self.run.halt = str(error)
-            told = f"{result.error or 'done'}; {error}"
+            told = f"{sentence(result.error or 'done')} {error}"
             self.results[number] = StepResult(result.step, result.status, told)
 
 
@@ -267,10 +268,10 @@ class _Run:
             raise _Refused(str(error)) from error
         if not self._read_again():
             self.halt = "Azure could not be reached while an earlier step was settled"
-            raise _Refused(f"{error} Whether it took effect could not be read") from error
+            raise _Refused(f"{error} Whether it took effect could not be read.") from error
         held = self.held.get(folded(step.name))
         if (held and held.range) != wanted:
-            raise _Refused(f"{error} The rules were read again: it did not take effect") from error
+            raise _Refused(f"{error} The rules were read again: it did not take effect.") from error
 
     def _learn(self, step: Step, error: ArmError | UnsafeName) -> None:
         if isinstance(error, PublicAccessDisabled):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from illumio_azsql_enforcer.model.firewall import NoteCode, Plan, PublicAccess, Refusal, StepResult, StepStatus
 from illumio_azsql_enforcer.model.settings import Mode
 from illumio_azsql_enforcer.report import Outcome
+from illumio_azsql_enforcer.text import sentence
 
 NEVER_OVERRIDDEN = "max_rules"
 
@@ -28,7 +29,7 @@ def judge(plan: Plan, results: Sequence[StepResult], accepted: frozenset[str]) -
     if failure := _failure(plan, results):
         return Outcome.FAILED, failure
     if refusals := standing(plan, accepted):
-        reason = "; ".join(refusal.detail for refusal in refusals)
+        reason = " ".join(refusal.detail for refusal in refusals)
         return (Outcome.PENDING if plan.mode is Mode.OBSERVE else Outcome.REFUSED), reason
     if any(result.status is StepStatus.DONE for result in results):
         return Outcome.CHANGED, None
@@ -39,6 +40,6 @@ def _failure(plan: Plan, results: Sequence[StepResult]) -> str | None:
     for status in (StepStatus.FAILED, StepStatus.NOT_RUN):
         for result in results:
             if result.status is status:
-                return f"{result.step.action.value} {result.step.name}: {result.error or 'not run'}"
+                return sentence(f"{result.step.action.value} {result.step.name}: {result.error or 'not run'}")
     unsafe = [note.detail for note in plan.notes if note.code is NoteCode.UNSAFE_NAME]
-    return unsafe[0] if unsafe and plan.mode is Mode.AUTHORITATIVE else None
+    return sentence(unsafe[0]) if unsafe and plan.mode is Mode.AUTHORITATIVE else None

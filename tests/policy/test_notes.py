@@ -167,8 +167,14 @@ def test_an_ip_list_with_an_entry_that_cannot_be_read_is_not_used(entry: Json) -
 @pytest.mark.parametrize("entry", BAD_ENTRIES, ids=str)
 def test_and_fails_the_server_in_an_override_deny(entry: Json) -> None:
     world = snapshot([rule_set([rule()], [deny(C=["a"])])], ip_lists={"a": [entry]})
-    with pytest.raises(PolicyUnresolvable, match="override-deny 1 of 'orders-db'"):
+    with pytest.raises(PolicyUnresolvable, match="Override-deny 1 of 'orders-db'"):
         translated(world)
+
+
+def test_a_range_that_is_upside_down_is_told_as_it_is_written() -> None:
+    world = snapshot([rule_set([rule(C=["a"])])], ip_lists={"a": [{"from_ip": "192.0.2.9", "to_ip": "192.0.2.1"}]})
+    _, detail = only(world, "unreadable")
+    assert detail.endswith("192.0.2.9 to 192.0.2.1 is not a range")
 
 
 @pytest.mark.parametrize("length", ["24", "/24"])

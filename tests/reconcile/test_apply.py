@@ -112,7 +112,7 @@ def test_a_lost_add_stops_just_the_deletes_that_rely_on_it() -> None:
     applied = carry_out(plan, memory)
     assert statuses(applied) == ["failed", "done", "done", "not_run", "done", "done"]
     assert errors(applied) == {
-        "No answer. The rules were read again: it did not take effect",
+        "No answer. The rules were read again: it did not take effect.",
         "relies on a step that was not done: illumio-0.0.0.4-0.0.0.9",
     }
 
@@ -133,7 +133,7 @@ def test_nothing_more_is_sent_when_the_outcome_cannot_be_read() -> None:
     memory.reading = unreachable
     applied = carry_out(plan, memory)
     assert statuses(applied) == ["failed"] + ["not_run"] * 5
-    assert applied.results[0].error == "No answer. Whether it took effect could not be read"
+    assert applied.results[0].error == "No answer. Whether it took effect could not be read."
 
 
 @pytest.mark.parametrize(
