@@ -10,7 +10,7 @@ from illumio_azsql_enforcer.addresses import Range, format_address
 from illumio_azsql_enforcer.azure.access import AzureAccess
 from illumio_azsql_enforcer.azure.firewall import FirewallReader
 from illumio_azsql_enforcer.clock import Clock
-from illumio_azsql_enforcer.errors import ArmNotFound, EnforcerError
+from illumio_azsql_enforcer.errors import EnforcerError
 from illumio_azsql_enforcer.model.firewall import Action, Desired, Governed, LiveRule, Plan, RuleReader, Server, Step
 from illumio_azsql_enforcer.model.settings import Config
 from illumio_azsql_enforcer.pce.client import PceClient
@@ -58,7 +58,7 @@ def _chosen(survey: Survey, pattern: str | None) -> list[Candidate]:
         return list(survey.candidates)
     chosen = [c for c in survey.candidates if fnmatchcase(c.server.name.casefold(), pattern.casefold())]
     if not chosen:
-        raise ArmNotFound(f"{pattern} is none of the {len(survey.candidates)} servers that were found.")
+        raise EnforcerError(f"{pattern} is none of the {len(survey.candidates)} servers that were found.")
     return chosen
 
 

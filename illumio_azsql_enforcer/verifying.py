@@ -7,6 +7,7 @@ from itertools import zip_longest
 from illumio_azsql_enforcer.addresses import LAST_ADDRESS, RangeSet, format_address
 from illumio_azsql_enforcer.errors import PolicyUnresolvable
 from illumio_azsql_enforcer.model.firewall import Desired, Governed
+from illumio_azsql_enforcer.model.policy import name_of
 from illumio_azsql_enforcer.model.settings import Config, PolicySettings
 from illumio_azsql_enforcer.pce.client import PceClient
 from illumio_azsql_enforcer.pce.question import Matches, Question, ask
@@ -89,7 +90,7 @@ def _compared(
 ) -> Comparison:
     holders = holders_of(address, survey.translator.world)
     source = holders[0].workload.href if holders else format_address(address)
-    asked = f"the workload {holders[0].workload.name!r}" if holders else "the address"
+    asked = f"the workload '{name_of(holders[0].workload)}'" if holders else "the address"
     answers = [
         ask(pce, config.pce.org_id, Question(source, server.workload or "", port), deadline)
         for port in config.policy.ports

@@ -7,6 +7,7 @@ from enum import StrEnum
 from illumio_azsql_enforcer.addresses import Range
 from illumio_azsql_enforcer.errors import PolicyUnresolvable
 from illumio_azsql_enforcer.model.firewall import Desired, Governed, Source
+from illumio_azsql_enforcer.model.policy import name_of
 from illumio_azsql_enforcer.policy.misses import Place, Reason, ReasonKind, holders_of, obstacles, weight
 from illumio_azsql_enforcer.policy.rules import rule_name
 from illumio_azsql_enforcer.policy.sources import Attribution
@@ -150,5 +151,5 @@ def _why_not(kept: Sequence[Finding], misses: Sequence[Finding], place: Place) -
         return kept[0].text
     if misses:
         return f"no rule lets it in; the nearest is {misses[0].text}"
-    known = "no workload has it" if not place.holders else f"'{place.holders[0].workload.name}' has it"
+    known = "no workload has it" if not place.holders else f"'{name_of(place.holders[0].workload)}' has it"
     return f"no rule comes near it ({known})"

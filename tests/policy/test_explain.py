@@ -114,6 +114,12 @@ def test_nothing_comes_near() -> None:
     assert explained("9.9.9.9", R()).summary.endswith("no rule comes near it (no workload has it)")
 
 
+def test_a_workload_without_a_name_is_called_by_its_hostname() -> None:
+    nameless = {"N1": {"name": None, "hostname": "n1.example.com"}}
+    found = explained("10.99.0.7", R(C=["office"], P=["any"]), changed=nameless)
+    assert found.summary.endswith("no rule comes near it ('n1.example.com' has it)")
+
+
 def test_who_has_the_address_is_told() -> None:
     entry = NatEntry(Range.parse("10.20.1.0", "10.20.1.255"), (Range.parse("203.0.113.7", "203.0.113.7"),))
     found = explained("10.20.1.11", R(), PolicySettings(nat=(entry,)))
