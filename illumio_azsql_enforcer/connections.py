@@ -1,14 +1,18 @@
-"""Connections that look at a deadline before every receive, and bodies inflated within bounds.
+"""Connections that look at a deadline before every receive, bodies inflated within bounds, and whom TLS trusts.
 
 A socket's time-out starts anew with every byte. A peer that sends one now and then, in a header or in a body, would
 hold the program for ever; so each receive asks first.
 """
 
 import io
+import os
+import ssl
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.client import HTTPResponse
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any, cast
 
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool
@@ -89,3 +93,27 @@ def _inflated(received: Iterator[bytes], limit: int) -> Iterator[bytes]:
             raise EOFError
     if anything and not engine.eof:
         raise EOFError
+
+
+def trusted(ca_file: Path | None = None) -> str | bool:
+    """The CA certificates that count, as requests takes them.
+
+    The given file, else what the environment names, else the system's; True: the bundle that requests brings along.
+    """
+    if ca_file:
+        return str(ca_file)
+    named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    system = ssl.get_default_verify_paths()
+    return named or system.cafile or _filled(system.capath) or True
+
+
+def _filled(folder: str | None) -> str | None:
+    return folder if folder and any(Path(folder).iterdir()) else None
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether what is sent to this host stays on this machine."""
+    try:
+        return host == "localhost" or ip_address(host or "").is_loopback
+    except ValueError:
+        return False

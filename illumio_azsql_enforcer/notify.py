@@ -1,8 +1,6 @@
 """Posts notices to a webhook, from a thread of its own: what happens there never holds the loop up."""
 
-import os
 import queue
-import ssl
 import threading
 from contextlib import suppress
 from typing import Any
@@ -14,6 +12,7 @@ from urllib3.exceptions import HTTPError
 
 from illumio_azsql_enforcer import __version__
 from illumio_azsql_enforcer.clock import Clock
+from illumio_azsql_enforcer.connections import trusted
 from illumio_azsql_enforcer.errors import EnforcerError, Stopped
 from illumio_azsql_enforcer.retrying import Again, Deadline, with_retries
 from illumio_azsql_enforcer.secret import Secret
@@ -93,8 +92,7 @@ def _session(url: Secret) -> requests.Session:
     session.headers["User-Agent"] = f"illumio-azsql-enforcer/{__version__}"
     if url.reveal().lower().startswith("https:"):  # plain http stays on this machine
         session.proxies = get_environ_proxies(url.reveal())
-    named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-    session.verify = named or ssl.get_default_verify_paths().cafile or True
+    session.verify = trusted()
     return session
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import msgspec
@@ -25,6 +24,7 @@ from illumio_azsql_enforcer.azure.pipeline import Requests, origin, policies
 from illumio_azsql_enforcer.azure.tokens import TokenSource
 from illumio_azsql_enforcer.azure.transport import AnswerTooLarge, BoundedTransport
 from illumio_azsql_enforcer.clock import Clock
+from illumio_azsql_enforcer.connections import is_loopback
 from illumio_azsql_enforcer.errors import ArmError, ArmForbidden, ArmUnreachable, ConfigError
 from illumio_azsql_enforcer.model.settings import AzureSettings
 from illumio_azsql_enforcer.retrying import Deadline, with_retries
@@ -221,16 +221,9 @@ def _checked_base(resource_manager: str) -> str:
         scheme, host, _ = origin(base)
     except ValueError:
         scheme, host = "", ""
-    if scheme == "https" or (scheme == "http" and _is_loopback(host)):
+    if scheme == "https" or (scheme == "http" and is_loopback(host)):
         return base
     raise ConfigError(f"azure.cloud.resource_manager: {printable(base, 200)} is not an https address.")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _keep_quiet() -> None:

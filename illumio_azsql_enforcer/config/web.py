@@ -9,11 +9,11 @@ from urllib.parse import SplitResult, urlsplit
 from illumio_azsql_enforcer.config.document import Scalar
 from illumio_azsql_enforcer.config.scalars import text
 from illumio_azsql_enforcer.config.slots import Slot
+from illumio_azsql_enforcer.connections import is_loopback
 from illumio_azsql_enforcer.secret import Secret
 
 _LABEL = r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)"
 _NAME = re.compile(rf"(?=.{{1,253}}$)(?:{_LABEL}\.)*(?![0-9.]*$){_LABEL}\.?")
-_LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 _ON_PREMISES_PORT = 8443
 _SAAS_PORT = 443
 _SAAS_DOMAIN = ".illum.io"
@@ -111,7 +111,7 @@ def _parts(slot: Slot, *, user: bool = False) -> SplitResult:
         raise slot.wrong(f"{_shown(slot)} is no web address; write it as https://HOST:PORT")
     if "@" in parts.netloc and not user:
         raise slot.wrong("the address holds a user name; write it as https://HOST:PORT")
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise slot.wrong(f"{_shown(slot)} is not encrypted; write https:// (http is for a loopback address only)")
     return parts
 
@@ -132,8 +132,3 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return ipaddress.ip_address(host) if "%" not in host else None
     except ValueError:
         return None
-
-
-def _is_loopback(host: str) -> bool:
-    address = _address(host)
-    return host == "localhost" or (address is not None and any(address in network for network in _LOOPBACK))

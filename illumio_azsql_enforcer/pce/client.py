@@ -3,16 +3,12 @@
 The only module of this room that imports requests (and urllib3 below it).
 """
 
-import os
-import ssl
 import threading
 import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from http.cookiejar import DefaultCookiePolicy
-from ipaddress import ip_address
-from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -25,7 +21,7 @@ from urllib3.exceptions import HTTPError
 
 from illumio_azsql_enforcer import __version__
 from illumio_azsql_enforcer.clock import Clock
-from illumio_azsql_enforcer.connections import DeadlinePassed, Look, pieces, watched_pools
+from illumio_azsql_enforcer.connections import DeadlinePassed, Look, is_loopback, pieces, trusted, watched_pools
 from illumio_azsql_enforcer.errors import PceInvalidAnswer
 from illumio_azsql_enforcer.model.settings import PceSettings
 from illumio_azsql_enforcer.pce.answer import API, Answer, is_path
@@ -234,7 +230,7 @@ class PceClient:
             proxies=_proxies(self._settings.url),
             stream=True,
             # Given with each request, since requests lets REQUESTS_CA_BUNDLE win over what the session says.
-            verify=_trusted(self._settings.ca_file),
+            verify=trusted(self._settings.ca_file),
         )
 
     def _read(self, response: requests.Response, path: str, wanted: tuple[int, ...]) -> Answer:
@@ -296,31 +292,11 @@ def _judge(raised: BaseException) -> Again | None:
     return Again() if isinstance(raised, CutAnswer) else None
 
 
-def _trusted(ca_file: Path | None) -> str | bool:
-    """The CA certificates that count: the configured file, else what the environment names, else the system's."""
-    if ca_file:
-        return str(ca_file)
-    named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-    system = ssl.get_default_verify_paths()
-    return named or system.cafile or _filled(system.capath) or True  # True: the bundle that requests brings along
-
-
 def _proxies(url: str) -> dict[str, str]:
     """What overrules the proxies of the environment: a key in clear text (plain http) stays on this machine."""
     proxy = select_proxy(url, get_environ_proxies(url))
-    leaves = proxy and url.startswith("http://") and not _is_loopback(urlsplit(proxy).hostname)
+    leaves = proxy and url.startswith("http://") and not is_loopback(urlsplit(proxy).hostname)
     return {"http": ""} if leaves else {}
-
-
-def _is_loopback(host: str | None) -> bool:
-    try:
-        return host == "localhost" or ip_address(host or "").is_loopback
-    except ValueError:
-        return False
-
-
-def _filled(folder: str | None) -> str | None:
-    return folder if folder and any(Path(folder).iterdir()) else None
 
 
 def _error_body(response: requests.Response) -> bytes:
