@@ -29,11 +29,11 @@ from illumio_azsql_enforcer.model.journal import RunContext, StepJournal
 from illumio_azsql_enforcer.model.settings import Config, Mode
 from illumio_azsql_enforcer.reconcile.apply import apply
 from illumio_azsql_enforcer.reconcile.drift import Firewall, drift, left_behind
-from illumio_azsql_enforcer.reconcile.guards import permitted
+from illumio_azsql_enforcer.reconcile.guards import MAX_RULES, permitted, standing
 from illumio_azsql_enforcer.reconcile.lanes import Lanes
 from illumio_azsql_enforcer.reconcile.ownership import ownership_of
 from illumio_azsql_enforcer.reconcile.plan import make_plan, noted_gap
-from illumio_azsql_enforcer.reconcile.verdict import NEVER_OVERRIDDEN, judge, not_editable, standing
+from illumio_azsql_enforcer.reconcile.verdict import judge, not_editable
 from illumio_azsql_enforcer.report import Outcome, ServerReport
 from illumio_azsql_enforcer.retrying import Deadline
 from illumio_azsql_enforcer.text import plural
@@ -218,7 +218,7 @@ class ServerCycle:
         if outcome is not Outcome.REFUSED:
             return reason
         reason = f"{reason} {_held_back(plan, permitted(plan, self.options.accepted))}"
-        if any(refusal.guard == NEVER_OVERRIDDEN for refusal in standing(plan, self.options.accepted)):
+        if any(refusal.guard == MAX_RULES for refusal in standing(plan, self.options.accepted)):
             return reason
         return f"{reason} To let exactly this plan through once: {self.options.accept_command.format(plan_id=plan.id)}"
 

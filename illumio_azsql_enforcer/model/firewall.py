@@ -202,7 +202,7 @@ class Step:
 class Refusal:
     """A guard that said no."""
 
-    guard: str  # max_revoked, max_revoked_percent, never_empty, widest_range, max_rules
+    guard: str  # never_empty, max_revoked, widest_range, max_rules
     detail: str  # what would go or come, and why that is refused; begins with the guard's name
 
 

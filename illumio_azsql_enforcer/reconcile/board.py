@@ -74,11 +74,8 @@ class Board:
     @classmethod
     def of(cls, problem: Problem) -> "Board":
         """Before the first move."""
-        cover = [0] * len(problem.ground.pieces)
-        for held in problem.ground.held_by:
-            for piece in held:
-                cover[piece] += 1
-        return cls(problem, problem.free, set(range(len(problem.going))), set(range(len(problem.wanted))), cover)
+        going, wanted = set(range(len(problem.going))), set(range(len(problem.wanted)))
+        return cls(problem, problem.free, going, wanted, problem.ground.cover())
 
     def blockers(self, rule: int) -> set[int]:
         """The missing ranges without which addresses would be dropped if the rule went now."""

@@ -21,6 +21,14 @@ class Ground:
     wanted_of: tuple[int, ...]  # piece -> the wanted range that holds it
     held_by: tuple[range, ...]  # rule to go -> its pieces
 
+    def cover(self) -> list[int]:
+        """For each piece how many rules to go hold it."""
+        holders = [0] * len(self.pieces)
+        for held in self.held_by:
+            for piece in held:
+                holders[piece] += 1
+        return holders
+
 
 def survey(base: RangeSet, wanted: Sequence[Range], going: Sequence[Range]) -> Ground:
     """The ground between `wanted` (sorted, disjoint) and `going`; `base` is what the rules that stay admit."""

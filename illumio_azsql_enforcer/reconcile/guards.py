@@ -18,7 +18,7 @@ from illumio_azsql_enforcer.model.settings import GuardSettings, Mode
 from illumio_azsql_enforcer.reconcile.change import Change
 from illumio_azsql_enforcer.text import plural
 
-MAX_RULES = "max_rules"
+MAX_RULES = "max_rules"  # the one guard that accepting a plan does not override
 SHOWN = 5  # rules or sources that a text names before it only counts
 
 
@@ -51,6 +51,13 @@ def judged(case: Case) -> tuple[Refusal, ...]:
     return tuple(refusal for judge in _JUDGES if (refusal := judge(case)))
 
 
+def standing(plan: Plan, accepted: frozenset[str]) -> tuple[Refusal, ...]:
+    """The refusals that stand: all of them, or, for an accepted plan, the one that cannot be overridden."""
+    if plan.id not in accepted:
+        return plan.refusals
+    return tuple(refusal for refusal in plan.refusals if refusal.guard == MAX_RULES)
+
+
 def permitted(plan: Plan, accepted: frozenset[str]) -> tuple[Step, ...]:
     """The steps that may be carried out now, in order.
 
@@ -59,11 +66,10 @@ def permitted(plan: Plan, accepted: frozenset[str]) -> tuple[Step, ...]:
     """
     if plan.mode is Mode.OBSERVE:
         return ()
-    guards = {refusal.guard for refusal in plan.refusals}
-    standing = guards & {MAX_RULES} if plan.id in accepted else guards
-    if not standing:
+    guards = {refusal.guard for refusal in standing(plan, accepted)}
+    if not guards:
         return plan.steps
-    return tuple(step for step in plan.steps if only_revokes(step)) if standing == {MAX_RULES} else ()
+    return tuple(step for step in plan.steps if only_revokes(step)) if guards == {MAX_RULES} else ()
 
 
 def only_revokes(step: Step) -> bool:

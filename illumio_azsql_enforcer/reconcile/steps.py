@@ -119,7 +119,7 @@ class _Slots:
 
 def _phases(order: Ordered) -> list[int]:
     """The phase of each move, from 1: a new one begins where the next move would lean on one of the same phase."""
-    floor = _Floor.of(order.problem)
+    floor = _Floor(order.problem)
     phases: list[int] = []
     phase = 0
     for stage in order.stages:
@@ -135,23 +135,15 @@ def _phases(order: Ordered) -> list[int]:
 class _Floor:
     """What holds whichever moves of the present phase have been made: the cover of each piece, and the free slots."""
 
-    def __init__(self, problem: Problem, cover: list[int]) -> None:
+    def __init__(self, problem: Problem) -> None:
         self._ground = problem.ground
         self._pieces_of: dict[int, list[int]] = {}
         for piece, wanted in enumerate(problem.ground.wanted_of):
             self._pieces_of.setdefault(wanted, []).append(piece)
-        self._cover = cover  # rules that hold the piece, whatever is done in this phase
+        self._cover = problem.ground.cover()  # rules that hold the piece, whatever is done in this phase
         self._free = problem.free
         self._rising: list[int] = []  # pieces that are held by one more when the phase is done
         self._slots = 0  # slots that are free when the phase is done
-
-    @classmethod
-    def of(cls, problem: Problem) -> "_Floor":
-        cover = [0] * len(problem.ground.pieces)
-        for held in problem.ground.held_by:
-            for piece in held:
-                cover[piece] += 1
-        return cls(problem, cover)
 
     def settle(self) -> None:
         """The phase is over: all its moves have been made."""

@@ -2,19 +2,11 @@
 
 from collections.abc import Sequence
 
-from illumio_azsql_enforcer.model.firewall import NoteCode, Plan, PublicAccess, Refusal, StepResult, StepStatus
+from illumio_azsql_enforcer.model.firewall import NoteCode, Plan, PublicAccess, StepResult, StepStatus
 from illumio_azsql_enforcer.model.settings import Mode
+from illumio_azsql_enforcer.reconcile.guards import standing
 from illumio_azsql_enforcer.report import Outcome
 from illumio_azsql_enforcer.text import sentence
-
-NEVER_OVERRIDDEN = "max_rules"
-
-
-def standing(plan: Plan, accepted: frozenset[str]) -> tuple[Refusal, ...]:
-    """The refusals that stand: all of them, or, for an accepted plan, the one that cannot be overridden."""
-    if plan.id not in accepted:
-        return plan.refusals
-    return tuple(refusal for refusal in plan.refusals if refusal.guard == NEVER_OVERRIDDEN)
 
 
 def not_editable(plan: Plan) -> bool:
