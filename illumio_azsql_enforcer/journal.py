@@ -98,20 +98,6 @@ class NullJournal:
         """Nothing to say."""
 
 
-def read_journal(state_dir: Path) -> Iterator[Entry]:
-    """The entries of the present file, oldest first; a line that was cut off by a crash is left out."""
-    path = state_dir / FILE_NAME
-    if not path.exists():
-        return
-    for line in path.read_bytes().splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(entry, dict):
-            yield entry
-
-
 def _source(source: Source) -> Entry:
     return {
         "rule_set": source.rule_set,

@@ -24,7 +24,7 @@ def explain_address(words: Words, address: str, server: str | None) -> int:
     """Prints an answer for each server; 0 also for an address that may not reach it. Raises EnforcerError."""
     try:
         number = parse_address(address)
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         raise click.UsageError(f"{address!r} is not an IPv4 address such as 203.0.113.7.") from error
     start_logging(words)
     config = load(words.config, os.environ)

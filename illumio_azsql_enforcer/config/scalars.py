@@ -179,7 +179,7 @@ def addresses(slot: Slot) -> Range:
     first, dash, last = value.partition("-")
     try:
         found = Range.parse(first.strip(), last.strip()) if dash else _block(value)
-    except (ValueError, OSError):
+    except ValueError:
         found = None
     if found is None:
         raise slot.wrong(
@@ -195,6 +195,6 @@ def _block(value: str) -> Range | None:
         return None
     try:
         found = cidr(parse_address(start), int(prefix or 32))
-    except (ValueError, OSError):
+    except ValueError:
         return None
     return found if found.start == start else None

@@ -101,7 +101,6 @@ class Rule(_Wire, frozen=True, gc=False, kw_only=True):
 
     href: str
     enabled: bool | None = None
-    description: str | None = None
     providers: list[Item] | None = None
     consumers: list[Item] | None = None
     consuming_security_principals: list[Any] | None = None
@@ -123,7 +122,6 @@ class DenyRule(_Wire, frozen=True, gc=False, kw_only=True):
     href: str
     enabled: bool | None = None
     override: bool | None = None
-    description: str | None = None
     providers: list[Item] | None = None
     consumers: list[Item] | None = None
     ingress_services: list[ServicePort] | None = None
@@ -177,10 +175,9 @@ class Workload(_Wire, frozen=True, gc=False, kw_only=True):
 
 
 class ServiceAddress(_Wire, frozen=True, gc=False, kw_only=True):
-    """An extra destination address of a virtual service."""
+    """An extra destination address of a virtual service; of use here is the name alone."""
 
     fqdn: str | None = None
-    ip: str | None = None
     port: object = None
 
 

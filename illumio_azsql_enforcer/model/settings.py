@@ -1,4 +1,4 @@
-"""What an operator can set: the typed form of the config file, in its order. `config.py` builds it from YAML."""
+"""What an operator can set: the typed form of the config file, in its order. `config` builds it from YAML."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -117,10 +117,6 @@ class AddressBook:
             without=self._count("without", ordinals),
         )
 
-    def is_offline(self, ordinal: int) -> bool:
-        """Whether the workload is left out because its agent is offline."""
-        return self._count("offline", BitMap([ordinal])) > 0
-
     def _count(self, name: str, ordinals: BitMap) -> int:
         return sum(ordinals.intersection_cardinality(layer) for layer in self._layers.get(name, ()))
 
