@@ -7,7 +7,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
-from fnmatch import fnmatchcase
 
 import structlog
 
@@ -29,6 +28,7 @@ from illumio_azsql_enforcer.reconcile.lanes import ManyLanes
 from illumio_azsql_enforcer.report import Calls, Outcome, Report, ServerReport, gravest
 from illumio_azsql_enforcer.server_cycle import Memory, Options, ServerCycle
 from illumio_azsql_enforcer.survey import Candidate, Survey, find_servers, read_policy, survey_of, watch_policy
+from illumio_azsql_enforcer.text import fits_any
 
 LOCK_WAIT = 120.0  # seconds that a cycle waits for another writer
 
@@ -155,11 +155,11 @@ class Enforcer:
 
     def _selected(self, candidate: Candidate) -> bool:
         only = self._options.only
-        return not only or any(_matches(candidate, pattern) for pattern in only)
+        return not only or fits_any(candidate.server.name, only)
 
     def _unmatched(self, candidates: Sequence[Candidate]) -> Iterator[str]:
         for pattern in self._options.only:
-            if not any(_matches(candidate, pattern) for candidate in candidates):
+            if not any(fits_any(candidate.server.name, [pattern]) for candidate in candidates):
                 yield f"--server {pattern} matches none of the {len(candidates)} servers that were found."
 
     def _lock(self) -> AbstractContextManager[object]:
@@ -213,10 +213,6 @@ def unexpected(error: BaseException) -> str:
     """A sentence for a defect of this program; where it happened goes to the log at debug level."""
     log.debug("unexpected error", exc_info=error)
     return f"Unexpected {type(error).__name__} in this program; nothing more was done (--log-level debug shows where)."
-
-
-def _matches(candidate: Candidate, pattern: str) -> bool:
-    return fnmatchcase(candidate.server.name.casefold(), pattern.casefold())
 
 
 def _unlisted(found: Discovered) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 from illumio_azsql_enforcer.addresses import Range, format_address
@@ -21,6 +20,7 @@ from illumio_azsql_enforcer.report import source_to_json
 from illumio_azsql_enforcer.retrying import Deadline
 from illumio_azsql_enforcer.server_cycle import mode_of
 from illumio_azsql_enforcer.survey import Candidate, Survey, look, read_policy
+from illumio_azsql_enforcer.text import fits_any
 
 SCHEMA = "illumio-azsql-enforcer/explain/1"
 
@@ -56,7 +56,7 @@ def explain_for(config: Config, clock: Clock, address: int, server: str | None) 
 def _chosen(survey: Survey, pattern: str | None) -> list[Candidate]:
     if pattern is None:
         return list(survey.candidates)
-    chosen = [c for c in survey.candidates if fnmatchcase(c.server.name.casefold(), pattern.casefold())]
+    chosen = [candidate for candidate in survey.candidates if fits_any(candidate.server.name, [pattern])]
     if not chosen:
         raise EnforcerError(f"{pattern} is none of the {len(survey.candidates)} servers that were found.")
     return chosen

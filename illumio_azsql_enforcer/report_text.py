@@ -1,7 +1,7 @@
 """The report as text for people: a diff for each server, every range with the policy that it comes from."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from illumio_azsql_enforcer.addresses import Range
@@ -40,7 +40,7 @@ KIND_WORDS = {
     ConsumerKind.IP_LIST: "IP list",
     ConsumerKind.VIRTUAL_SERVICE: "virtual service",
 }
-MOST_SOURCES = 3  # of one range, in the text; the JSON has all
+MOST_SOURCES = 3  # of one range, for people; the JSON has all
 
 
 def plain(text: str, _colour: str) -> str:
@@ -122,8 +122,8 @@ def _change(step: Step) -> str:
 
 
 def _why(step: Step, desired: tuple[Desired, ...]) -> str:
-    sources = [] if step.action is Action.DELETE else _sources(step.range, desired)
-    return printable("; ".join(sources) or step.reason)
+    sources = () if step.action is Action.DELETE else _sources(step.range, desired)
+    return printable(first_sources(sources) or step.reason)
 
 
 def _trouble(result: StepResult, paint: Paint) -> str:
@@ -136,16 +136,17 @@ def _range(found: Range) -> str:
     return found.start if found.size == 1 else f"{found.start} - {found.end}"
 
 
-def _sources(wanted: Range, desired: tuple[Desired, ...]) -> list[str]:
-    sources = [
-        source
-        for item in desired
-        if item.range.first <= wanted.last and wanted.first <= item.range.last
-        for source in item.sources
-    ]
+def _sources(wanted: Range, desired: tuple[Desired, ...]) -> Iterator[Source]:
+    for item in desired:
+        if item.range.first <= wanted.last and wanted.first <= item.range.last:
+            yield from item.sources
+
+
+def first_sources(sources: Iterable[Source]) -> str:
+    """The first few, and how many more there are."""
     told = list(dict.fromkeys(map(source_words, sources)))
     more = [f"and {len(told) - MOST_SOURCES} more"] if len(told) > MOST_SOURCES else []
-    return told[:MOST_SOURCES] + more
+    return "; ".join(told[:MOST_SOURCES] + more)
 
 
 def source_words(source: Source) -> str:

@@ -11,12 +11,11 @@ from illumio_azsql_enforcer import __version__
 from illumio_azsql_enforcer.health import Verdict
 from illumio_azsql_enforcer.model.firewall import Desired, LiveRule, Note, StepResult
 from illumio_azsql_enforcer.report import GRAVEST_FIRST, Outcome, Report, ServerReport, live_after
-from illumio_azsql_enforcer.report_text import source_words
+from illumio_azsql_enforcer.report_text import first_sources
 from illumio_azsql_enforcer.text import plural, printable
 
 MOST_SERVERS = 100  # shown in full, the gravest first; the table names all
 MOST_ROWS = 100  # of each table of a server
-MOST_SOURCES = 3  # of a range
 LONGEST = 2000  # characters of one text
 T = TypeVar("T")
 ORDER = (*GRAVEST_FIRST, Outcome.IN_SYNC, Outcome.SKIPPED)
@@ -174,9 +173,7 @@ def _step_row(result: StepResult) -> tuple[str, ...]:
 
 
 def _desired_row(desired: Desired) -> tuple[str, ...]:
-    told = list(dict.fromkeys(map(source_words, desired.sources)))
-    more = f"; and {len(told) - MOST_SOURCES} more" if len(told) > MOST_SOURCES else ""
-    return _code(str(desired.range)), _safe("; ".join(told[:MOST_SOURCES])) + more
+    return _code(str(desired.range)), _safe(first_sources(desired.sources))
 
 
 def _live_row(live: LiveRule) -> tuple[str, ...]:

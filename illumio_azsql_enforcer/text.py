@@ -1,4 +1,7 @@
-"""Text from the PCE or Azure is data: this makes it safe to show."""
+"""Text from the PCE or Azure is data: this makes it safe to show. And how texts of ours are put together."""
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
 
 
 def printable(text: str, limit: int | None = None) -> str:
@@ -8,6 +11,11 @@ def printable(text: str, limit: int | None = None) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def fits_any(name: str, patterns: Iterable[str]) -> bool:
+    """Whether the name fits one of the shell patterns; case does not count."""
+    return any(fnmatchcase(name.casefold(), pattern.casefold()) for pattern in patterns)
 
 
 def sentence(text: str) -> str:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from illumio_azsql_enforcer.text import plural, printable, sentence
+from illumio_azsql_enforcer.text import fits_any, plural, printable, sentence
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,12 @@ def test_long_text_is_cut() -> None:
 @given(st.text())
 def test_whatever_comes_in_one_printable_line_comes_out(text: str) -> None:
     assert printable(text).isprintable()
+
+
+def test_shell_patterns() -> None:
+    assert fits_any("Orders-SQL", ["x", "orders-*"])
+    assert not fits_any("orders-sql", ["orders", "billing-*"])
+    assert not fits_any("orders-sql", [])
 
 
 @pytest.mark.parametrize("text", ["azure said no", "Azure said no.", "azure said no. "])

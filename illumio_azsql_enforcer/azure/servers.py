@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 import msgspec
 import structlog
@@ -16,7 +15,7 @@ from illumio_azsql_enforcer.errors import ArmError, UnsafeName
 from illumio_azsql_enforcer.model.firewall import PublicAccess, Server
 from illumio_azsql_enforcer.model.settings import ServerSettings
 from illumio_azsql_enforcer.retrying import Deadline
-from illumio_azsql_enforcer.text import printable
+from illumio_azsql_enforcer.text import fits_any, printable
 
 MANY = 64  # subscriptions; docs/azure-scale.md has the measurement
 LIST_ALL_EVERY = 900.0  # seconds
@@ -111,11 +110,7 @@ def _remember(
 
 def is_candidate(name: str, settings: ServerSettings) -> bool:
     """Whether a server's name passes include and exclude, which are shell patterns; case does not count."""
-    return _matches(name, settings.include) and not _matches(name, settings.exclude)
-
-
-def _matches(name: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
+    return fits_any(name, settings.include) and not fits_any(name, settings.exclude)
 
 
 def _listed(access: AzureAccess, subscription_id: str, deadline: Deadline) -> list[Server] | SubscriptionFailure:

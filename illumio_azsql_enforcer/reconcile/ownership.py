@@ -3,7 +3,6 @@
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import cached_property
 from itertools import count
 
@@ -11,6 +10,7 @@ from illumio_azsql_enforcer.addresses import Range, parse_address
 from illumio_azsql_enforcer.model.firewall import ALL_AZURE_SERVICES, FirewallRule, LiveRule
 from illumio_azsql_enforcer.model.names import is_safe_name
 from illumio_azsql_enforcer.model.settings import EnforcementSettings, Mode
+from illumio_azsql_enforcer.text import fits_any
 
 _QUAD = r"([0-9]{1,3}(?:\.[0-9]{1,3}){3})"
 
@@ -38,7 +38,7 @@ class Ownership:
 
     def protects(self, name: str) -> bool:
         """Whether the name matches one of the protected patterns."""
-        return any(fnmatchcase(folded(name), folded(pattern)) for pattern in self.protected_rules)
+        return fits_any(name, self.protected_rules)
 
     def resembles(self, name: str) -> bool:
         """Whether the name begins like ours and is not ours."""
