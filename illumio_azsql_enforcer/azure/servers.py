@@ -92,7 +92,7 @@ def _worth_listing(
         asked = [s for s in subscriptions if s.lower() in visible]
         holding = subscriptions_with_servers(access, asked, deadline)
     except ArmError as error:
-        _log.warning("resource_graph_not_used", reason=str(error))
+        _log.warning("Resource Graph cannot be asked; all subscriptions are listed", reason=str(error))
         return subscriptions
     quiet = visible - holding - known.hold - known.failed
     return [s for s in subscriptions if s.lower() not in quiet]

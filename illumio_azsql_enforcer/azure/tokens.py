@@ -9,7 +9,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 from azure.core.credentials import AccessTokenInfo, SupportsTokenInfo, TokenRequestOptions
@@ -49,11 +49,11 @@ class Exchange:
         """Forget the last conversation."""
         self.asked, self.status, self.retry_after = False, None, None
 
-    def request(self, _request: PipelineRequest) -> None:  # type: ignore[type-arg]
+    def request(self, _request: PipelineRequest[Any]) -> None:
         """Seen by azure-core's `raw_request_hook`."""
         self.asked, self.status, self.retry_after = True, None, None
 
-    def response(self, response: PipelineResponse) -> None:  # type: ignore[type-arg]
+    def response(self, response: PipelineResponse[Any, Any]) -> None:
         """Seen by azure-core's `raw_response_hook`."""
         self.status = response.http_response.status_code
         self.retry_after = asked_wait(response.http_response.headers)
@@ -133,7 +133,11 @@ class TokenSource:
             self._failure = failure
             raise failure
         self._renew_at = now + RENEW_PAUSE
-        _log.warning("azure_token_not_renewed", reason=str(failure), still_valid_seconds=int(held.expires_on - now))
+        _log.warning(
+            "the token for Azure could not be renewed; the old one is used",
+            reason=str(failure),
+            still_valid_seconds=int(held.expires_on - now),
+        )
         return held.token
 
     def _credential_now(self) -> Credential:

@@ -96,7 +96,7 @@ class PolicyWatch:
 
         parts = of_one_version(self._client, self._org_id, version, deadline, read)
         self._read_at = started
-        _log.debug("snapshot_read", policy_version=parts.policy.version.version, whole=parts.reading.whole)
+        _log.debug("the policy was read", policy_version=parts.policy.version.version, whole=parts.reading.whole)
         snapshot = self._keep(parts)
         self._warn(signs_in(snapshot, whole=parts.reading.whole))
         return snapshot

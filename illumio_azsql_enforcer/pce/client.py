@@ -206,7 +206,9 @@ class PceClient:
         finally:
             self._count(path, code)
         if failure.again:
-            _log.debug("pce_request_failed", path=path, attempt=tried + 1, reason=str(failure))
+            _log.debug(
+                "a request to the PCE failed; it is tried again", path=path, attempt=tried + 1, reason=str(failure)
+            )
         raise failure
 
     def _wait_for_slot(self, path: str, deadline: Deadline) -> None:

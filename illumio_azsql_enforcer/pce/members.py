@@ -67,7 +67,7 @@ def read_members(
         except SnapshotIncomplete as raised:
             if not deadline.remaining:
                 raise
-            _log.info("targeted_read_incomplete", reason=str(raised))
+            _log.info("the workloads that matter cannot be told; all are read", reason=str(raised))
             members = None
         if members is not None:
             return Reading(members, interest)

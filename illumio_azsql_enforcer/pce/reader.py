@@ -84,7 +84,7 @@ def read_snapshot(client: PceClient, *, org_id: int, clock: Clock, deadline: Dea
         return snapshot_of(release, policy, read_membership(client, org_id=org_id, deadline=deadline))
 
     snapshot = of_one_version(client, org_id, version, deadline, read)
-    _log.debug("snapshot_read", policy_version=snapshot.version, seconds=clock.monotonic() - started)
+    _log.debug("the policy was read", policy_version=snapshot.version, seconds=clock.monotonic() - started)
     return snapshot
 
 
@@ -99,7 +99,11 @@ def of_one_version(
         result, after = _attempt(client, org_id, version, deadline, read)
         if result is not None:
             return result
-        _log.info("policy_version_moved", before=version.version, after=after.version)
+        _log.info(
+            "the policy was provisioned while it was read; it is read again",
+            before=version.version,
+            after=after.version,
+        )
         version = after
     raise SnapshotIncomplete(
         f"The policy of the PCE was provisioned again during each of {1 + RESTARTS} reads (now version "
@@ -249,7 +253,9 @@ def _compare(name: str, read: int, counted: int | None) -> None:
     if counted is None or read == counted:
         return
     if read > counted:
-        _log.warning("pce_more_objects_than_counted", collection=name, read=read, counted=counted)
+        _log.warning(
+            "the PCE gave more objects than its policy version counts", collection=name, read=read, counted=counted
+        )
         return
     raise SnapshotIncomplete(
         f"The PCE gave {read} {name} where its policy version counts {counted}: check that the key's role is not "
