@@ -1,6 +1,6 @@
 """Text from the PCE or Azure is data: this makes it safe to show. And how texts of ours are put together."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 
@@ -21,6 +21,12 @@ def fits_any(name: str, patterns: Iterable[str]) -> bool:
 def sentence(text: str) -> str:
     """The text with a capital at its beginning and one full stop at its end."""
     return f"{text[:1].upper()}{text[1:].rstrip('. ')}."
+
+
+def shortened(names: Sequence[str], most: int) -> str:
+    """`a, b, c and 4 more`: at most so many of the names."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def plural(count: int, noun: str) -> str:

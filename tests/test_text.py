@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from illumio_azsql_enforcer.text import fits_any, plural, printable, sentence
+from illumio_azsql_enforcer.text import fits_any, plural, printable, sentence, shortened
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,14 @@ def test_shell_patterns() -> None:
 @pytest.mark.parametrize("text", ["azure said no", "Azure said no.", "azure said no. "])
 def test_sentence(text: str) -> None:
     assert sentence(text) == "Azure said no."
+
+
+def test_shortened() -> None:
+    assert (shortened(["a", "b"], 2), shortened(["a", "b", "c", "d"], 2), shortened([], 2)) == (
+        "a, b",
+        "a, b and 2 more",
+        "",
+    )
 
 
 def test_plural() -> None:

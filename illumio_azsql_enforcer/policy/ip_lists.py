@@ -1,11 +1,14 @@
 """IP lists as sets of IPv4 addresses (cases 30 to 44 of docs/policy-semantics.md)."""
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from illumio_azsql_enforcer.addresses import LAST_ADDRESS, Range, RangeSet, cidr, parse_address
 from illumio_azsql_enforcer.model.policy import IpList, IpRange
+
+T = TypeVar("T")
 
 MASK_LENGTH_DIGITS = 2  # an end this short is the mask length that old releases kept there
 
@@ -47,38 +50,35 @@ def parse_entry(entry: IpRange) -> Range | None:
 
 def read_ip_list(ip_list: IpList) -> Listed:
     """The inclusions less the exclusions of this list alone (cases 35 to 37)."""
-    included: list[Range] = []
-    excluded: list[Range] = []
-    ipv6, unreadable = 0, []
-    for entry in ip_list.ip_ranges or ():
-        try:
-            span = parse_entry(entry)
-        except ValueError as error:
-            unreadable.append(str(error))
-            continue
-        if span is None:
-            ipv6 += 1
-        else:
-            (excluded if entry.exclusion else included).append(span)
-    ranges = RangeSet(included) - RangeSet(excluded)
-    return Listed(ranges, ipv6, len(ip_list.fqdns or ()), tuple(unreadable))
+    spans, ipv6, unreadable = _parsed(ip_list.ip_ranges or (), parse_entry)
+    included = RangeSet(span for entry, span in spans if not entry.exclusion)
+    excluded = RangeSet(span for entry, span in spans if entry.exclusion)
+    return Listed(included - excluded, ipv6, len(ip_list.fqdns or ()), unreadable)
 
 
 def read_overrides(overrides: Iterable[object]) -> Listed:
     """The addresses that a virtual service has in place of its workloads' (case 84)."""
-    ranges: list[Range] = []
+    spans, ipv6, unreadable = _parsed(overrides, parse_block)
+    return Listed(RangeSet(span for _, span in spans), ipv6, 0, unreadable)
+
+
+def _parsed(
+    entries: Iterable[T], parse: Callable[[T], Range | None]
+) -> tuple[list[tuple[T, Range]], int, tuple[str, ...]]:
+    """The entries of IPv4 with their ranges, the number of those of IPv6, and why others cannot be read."""
+    spans: list[tuple[T, Range]] = []
     ipv6, unreadable = 0, []
-    for text in overrides:
+    for entry in entries:
         try:
-            span = parse_block(text)
+            span = parse(entry)
         except ValueError as error:
             unreadable.append(str(error))
             continue
         if span is None:
             ipv6 += 1
         else:
-            ranges.append(span)
-    return Listed(RangeSet(ranges), ipv6, 0, tuple(unreadable))
+            spans.append((entry, span))
+    return spans, ipv6, tuple(unreadable)
 
 
 def _mask(text: str, longest: int) -> int:

@@ -70,7 +70,9 @@ def holders_of(address: int, world: World) -> list[Holder]:
     """Every workload that is known to have the address, in whatever form."""
     found = world.addresses.holders(address)
     known = BitMap(at for at, each in enumerate(world.directory.workloads) if _has(each, address, world))
-    return [Holder(at, each, _unused(each, address, at in found, world)) for at, each in _listed(found | known, world)]
+    return [
+        Holder(at, each, _unused(each, address, world, used=at in found)) for at, each in _listed(found | known, world)
+    ]
 
 
 def obstacles(rule_set: RuleSet, rule: Rule, server: Governed, place: "Place", world: World) -> list[Reason]:
@@ -248,7 +250,7 @@ def _has(workload: Workload, address: int, world: World) -> bool:
         return False
 
 
-def _unused(workload: Workload, address: int, used: bool, world: World) -> Reason | None:  # noqa: FBT001
+def _unused(workload: Workload, address: int, world: World, *, used: bool) -> Reason | None:
     """Why the address does not count as one that the workload connects from; None when it does."""
     if used:
         return None

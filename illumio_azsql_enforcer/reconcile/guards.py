@@ -16,7 +16,7 @@ from illumio_azsql_enforcer.model.firewall import (
 )
 from illumio_azsql_enforcer.model.settings import GuardSettings, Mode
 from illumio_azsql_enforcer.reconcile.change import Change
-from illumio_azsql_enforcer.text import plural
+from illumio_azsql_enforcer.text import plural, shortened
 
 MAX_RULES = "max_rules"  # the one guard that accepting a plan does not override
 SHOWN = 5  # rules or sources that a text names before it only counts
@@ -143,9 +143,7 @@ def _refusal(guard: str, detail: str) -> Refusal:
 
 
 def _named(ranges: Sequence[Range]) -> str:
-    shown = ", ".join(str(one) for one in ranges[:SHOWN])
-    rest = len(ranges) - SHOWN
-    return f"{shown} and {rest} more" if rest > 0 else shown
+    return shortened([str(one) for one in ranges], SHOWN)
 
 
 def _contributors(desired: Iterable[Desired], matters: Callable[[Range], bool]) -> str:

@@ -7,6 +7,7 @@ from illumio_azsql_enforcer.model.names import is_safe_name
 from illumio_azsql_enforcer.model.settings import EnforcementSettings, Mode
 from illumio_azsql_enforcer.reconcile.change import Change
 from illumio_azsql_enforcer.reconcile.ownership import claims, ownership_of
+from illumio_azsql_enforcer.text import shortened
 
 SHOWN = 10  # rules that a note names before it only counts
 
@@ -54,6 +55,5 @@ def _rules(rules: Iterable[LiveRule]) -> Sequence[FirewallRule]:
 def _note(code: NoteCode, what: str, rules: Sequence[FirewallRule]) -> Note | None:
     if not rules:
         return None
-    shown = ", ".join(f"{rule.name} ({rule.range})" for rule in rules[:SHOWN])
-    rest = f" and {len(rules) - SHOWN} more" if len(rules) > SHOWN else ""
-    return Note(code, len(rules), f"{what}: {shown}{rest}")
+    shown = shortened([f"{rule.name} ({rule.range})" for rule in rules], SHOWN)
+    return Note(code, len(rules), f"{what}: {shown}")
