@@ -9,6 +9,11 @@ from typing import Protocol
 from illumio_azsql_enforcer.errors import Stopped
 
 
+def rfc3339(moment: datetime) -> str:
+    """The moment as text: UTC, with milliseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 class Clock(Protocol):
     """What the program needs of time."""
 

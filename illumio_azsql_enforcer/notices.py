@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from illumio_azsql_enforcer.report import Outcome, Report, ServerReport, time_to_json
+from illumio_azsql_enforcer.clock import rfc3339
+from illumio_azsql_enforcer.report import Outcome, Report, ServerReport
 from illumio_azsql_enforcer.text import plural, printable
 
 SCHEMA = "illumio-azsql-enforcer/notice/1"
@@ -108,7 +109,7 @@ def to_json(notice: Notice) -> dict[str, Any]:
         "schema": SCHEMA,
         "kind": notice.kind.value,
         "run_id": report.run_id,
-        "at": time_to_json(report.finished_at),
+        "at": rfc3339(report.finished_at),
         "outcome": report.outcome.value,
         "error": _cut(report.error),
         "policy_version": report.policy_version,

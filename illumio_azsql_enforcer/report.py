@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from illumio_azsql_enforcer.clock import rfc3339
 from illumio_azsql_enforcer.model.firewall import (
     Action,
     Desired,
@@ -128,8 +129,8 @@ def to_json(report: Report) -> dict[str, Any]:
         "schema": SCHEMA,
         "run_id": report.run_id,
         "dry_run": report.dry_run,
-        "started_at": time_to_json(report.started_at),
-        "finished_at": time_to_json(report.finished_at),
+        "started_at": rfc3339(report.started_at),
+        "finished_at": rfc3339(report.finished_at),
         "outcome": report.outcome.value,
         "error": report.error,
         "policy_version": report.policy_version,
@@ -140,11 +141,6 @@ def to_json(report: Report) -> dict[str, Any]:
         },
         "servers": [_server(server) for server in report.servers],
     }
-
-
-def time_to_json(moment: datetime) -> str:
-    """UTC, RFC 3339 with milliseconds."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _server(report: ServerReport) -> dict[str, Any]:

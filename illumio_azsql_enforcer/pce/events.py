@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import structlog
 
+from illumio_azsql_enforcer.clock import rfc3339
 from illumio_azsql_enforcer.errors import PceError, PceForbidden, PceInvalidAnswer, PceNotFound, PceRejected
 from illumio_azsql_enforcer.pce.answer import Answer, Fetcher
 from illumio_azsql_enforcer.pce.decoding import decode_list
@@ -113,7 +114,7 @@ class EventFeed:
             return _Found(events, answer.total, answer.date)
 
         since = self._since or self._client.clock.now() - OVERLAP
-        params = {"timestamp[gte]": _stamp(since), "max_results": str(MOST)}
+        params = {"timestamp[gte]": rfc3339(since), "max_results": str(MOST)}
         return self._client.fetch(self._path, read, deadline, params=params)
 
     def _advance(self, events: Sequence[Event], date: datetime) -> None:
@@ -138,7 +139,3 @@ class EventFeed:
 
 def _moments(events: Iterable[Event]) -> Iterable[datetime]:
     return (moment for event in events if (moment := event.moment))
-
-
-def _stamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
