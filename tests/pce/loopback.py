@@ -18,7 +18,8 @@ Script = Callable[[socket.socket, bytes], None]
 
 
 def reply(body: bytes, *, status: str = "200 OK", headers: str = "") -> bytes:
-    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode() + body
+    """It says that the connection ends, so that nobody asks over it again before the end has arrived."""
+    return f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode() + body
 
 
 class Loopback:
