@@ -12,6 +12,7 @@ from illumio_azsql_enforcer.sandbox.arm import ArmSimulator
 from illumio_azsql_enforcer.sandbox.estate import SUBSCRIPTION, Estate, blog_estate
 from illumio_azsql_enforcer.sandbox.pce import PceSimulator
 
+RELEASE = "25.2.20"  # of the PCE, unless another one is asked for
 # Settings of the machine that would send the token request, or any request, somewhere else than here.
 IN_THE_WAY = ("AZURE_", "IDENTITY_", "MSI_")
 
@@ -63,14 +64,14 @@ class Sandbox:
 
 
 @contextmanager
-def open_sandbox(directory: Path, *, port: int = 0) -> Iterator[Sandbox]:
+def open_sandbox(directory: Path, *, port: int = 0, release: str = RELEASE) -> Iterator[Sandbox]:
     """A sandbox that runs inside the `with`; its config is written into `directory`.
 
     The PCE listens on `port` and ARM on the next one; 0 takes free ports. Raises SandboxError when a port is in use.
     """
     arm_port = port + 1 if port else 0
     with (
-        _listening(port, lambda: PceSimulator(port=port)) as pce,
+        _listening(port, lambda: PceSimulator(port=port, release=release)) as pce,
         _listening(arm_port, lambda: ArmSimulator(port=arm_port)) as arm,
     ):
         yield Sandbox(pce, arm, blog_estate(pce, arm), _write_config(directory, pce, arm))
