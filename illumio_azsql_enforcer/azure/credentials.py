@@ -16,6 +16,7 @@ from azure.identity import (
 )
 
 from illumio_azsql_enforcer.azure.tokens import Credential, Exchange, sayable
+from illumio_azsql_enforcer.connections import trusted
 from illumio_azsql_enforcer.errors import ConfigError
 from illumio_azsql_enforcer.model.settings import AzureSettings, CredentialKind
 
@@ -94,11 +95,10 @@ def _entra(settings: AzureSettings, exchange: Exchange) -> dict[str, Any]:
 
 def _http(settings: AzureSettings, exchange: Exchange) -> dict[str, Any]:
     """Options of every credential that makes HTTP requests."""
-    trust = {} if settings.ca_file is None else {"connection_verify": str(settings.ca_file)}
     return {
         "retry_total": 0,  # retries are with_retries' business: they know the deadline, and can be stopped
         "read_timeout": settings.timeout,
         "raw_request_hook": exchange.request,
         "raw_response_hook": exchange.response,
-        **trust,
+        "connection_verify": trusted(settings.ca_file),
     }

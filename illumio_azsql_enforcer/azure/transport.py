@@ -6,7 +6,6 @@ environment.
 """
 
 import json
-import os
 import ssl
 import threading
 import zlib
@@ -39,7 +38,7 @@ from urllib3.exceptions import (
 from urllib3.util import create_urllib3_context
 
 from illumio_azsql_enforcer.clock import Clock
-from illumio_azsql_enforcer.connections import DeadlinePassed, pieces, watched_pools
+from illumio_azsql_enforcer.connections import DeadlinePassed, pieces, trusted, watched_pools
 from illumio_azsql_enforcer.errors import ConfigError
 from illumio_azsql_enforcer.model.settings import AzureSettings
 from illumio_azsql_enforcer.text import printable
@@ -206,9 +205,9 @@ def _manager(base: str, settings: AzureSettings) -> PoolManager:
 
 
 def _trusting(settings: AzureSettings) -> ssl.SSLContext:
-    """Trusts the CA bundle of the settings, else of the environment, else certifi's."""
-    said = settings.ca_file or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-    bundle = Path(said or DEFAULT_CA_BUNDLE_PATH)
+    """Trusts the CA bundle of the settings, else of the environment, else the system's, else certifi's."""
+    said = trusted(settings.ca_file)
+    bundle = Path(said if isinstance(said, str) else DEFAULT_CA_BUNDLE_PATH)
     context = create_urllib3_context()
     try:
         context.load_verify_locations(**{"capath" if bundle.is_dir() else "cafile": str(bundle)})
