@@ -145,9 +145,10 @@ def _sync_directory(path: Path) -> None:
 def writer_lock(state_dir: Path, *, holder: str, wait: float, clock: Clock) -> Iterator[None]:
     """Be the only writer while the block runs; `holder` says who, for the one that has to wait.
 
-    Raises LockHeld, naming the holder, when it is not free within `wait` seconds; StateUnwritable; Stopped.
-    The lock ends with the process, however that ends.
+    A `state_dir` that is not there yet is made. Raises LockHeld, naming the holder, when the lock is not free within `wait`
+    seconds; StateUnwritable; Stopped. The lock ends with the process, however that ends.
     """
+    _make_directory(state_dir)
     path = state_dir / LOCK_NAME
     with _lock_errors(path):
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
@@ -158,6 +159,13 @@ def writer_lock(state_dir: Path, *, holder: str, wait: float, clock: Clock) -> I
         yield
     finally:
         os.close(handle)
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o750, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StateUnwritable(f"The directory {path} (state_dir) cannot be made: {error.strerror}.") from error
 
 
 @contextmanager

@@ -147,9 +147,18 @@ def test_threads_do_not_mix_their_lines(tmp_path: Path, plan: Plan) -> None:
 def test_a_directory_that_is_not_there_is_a_sentence(tmp_path: Path, plan: Plan) -> None:
     with pytest.raises(StateUnwritable, match="cannot be written: No such file or directory"):
         Journal(tmp_path / "gone", VirtualClock()).intent(CONTEXT, plan, plan.steps[0])
+
+
+def test_the_lock_makes_its_directory(tmp_path: Path) -> None:
+    with writer_lock(tmp_path / "var" / "state", holder="x", wait=0, clock=VirtualClock()):
+        assert (tmp_path / "var" / "state").is_dir()
+
+
+def test_a_directory_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
     with (
-        pytest.raises(StateUnwritable, match="No such file or directory"),
-        writer_lock(tmp_path / "gone", holder="x", wait=0, clock=VirtualClock()),
+        pytest.raises(StateUnwritable, match=r"file/state \(state_dir\) cannot be made: Not a directory"),
+        writer_lock(tmp_path / "file" / "state", holder="x", wait=0, clock=VirtualClock()),
     ):
         pass
 
