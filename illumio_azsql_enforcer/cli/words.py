@@ -42,7 +42,7 @@ OPTIONS = (
     ),
     click.option("--once", is_flag=True, help="One cycle, then exit."),
     click.option("--dry-run", is_flag=True, help="Show what would change; nothing that can write is ever built."),
-    click.option("--server", multiple=True, metavar="NAME", help="Only these logical servers (shell patterns)."),
+    click.option("--server", multiple=True, metavar="NAME", help="In a cycle, only these logical servers (shell patterns)."),
     click.option(
         "--output",
         type=click.Choice(["text", "json"]),
@@ -50,7 +50,11 @@ OPTIONS = (
         show_default=True,
         help="How the report is printed with --once, explain and check.",
     ),
-    click.option("--detailed-exitcode", is_flag=True, help="With --once --dry-run: exit 2 when changes are pending."),
+    click.option(
+        "--detailed-exitcode",
+        is_flag=True,
+        help="With --once --dry-run: exit 2 when changes are pending, 3 when a guard refuses.",
+    ),
     click.option("--accept", multiple=True, metavar="PLAN_ID", help="With --once: let this plan pass the guards."),
     click.option(
         "--metrics-file",
