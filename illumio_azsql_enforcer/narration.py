@@ -54,7 +54,7 @@ class Narrator:
         if error is None and before is not None:
             bound.info("cycles succeed again", failed=self._failures)
         elif error is not None and self._error != before:
-            bound.error("cycle failed; it is tried again, and the same is not said again", reason=error)
+            bound.error("cycle failed; while that lasts, it is not said again", reason=error)
         self._failures = self._failures + 1 if error else 0
 
 

@@ -60,7 +60,7 @@ def broken(error: str) -> Report:
 def test_hours_without_the_pce_are_two_lines_beside_those_of_the_cycles() -> None:
     down = [broken(f"The PCE is down. Request id {number:x}-77.") for number in range(10, 300)]
     assert [event for event in events(IN_SYNC, *down, IN_SYNC, IN_SYNC) if event != "info cycle"] == [
-        "error cycle failed; it is tried again, and the same is not said again",
+        "error cycle failed; while that lasts, it is not said again",
         "info cycles succeed again",
     ]
 
