@@ -145,7 +145,7 @@ def _sync_directory(path: Path) -> None:
 def writer_lock(state_dir: Path, *, holder: str, wait: float, clock: Clock) -> Iterator[None]:
     """Be the only writer while the block runs; `holder` says who, for the one that has to wait.
 
-    A `state_dir` that is not there yet is made. Raises LockHeld, naming the holder, when the lock is not free within `wait`
+    Makes a `state_dir` that is not there. Raises LockHeld, naming the holder, when the lock is not free within `wait`
     seconds; StateUnwritable; Stopped. The lock ends with the process, however that ends.
     """
     _make_directory(state_dir)
