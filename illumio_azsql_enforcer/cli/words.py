@@ -42,7 +42,9 @@ OPTIONS = (
     ),
     click.option("--once", is_flag=True, help="One cycle, then exit."),
     click.option("--dry-run", is_flag=True, help="Show what would change; nothing that can write is ever built."),
-    click.option("--server", multiple=True, metavar="NAME", help="In a cycle, only these logical servers (shell patterns)."),
+    click.option(
+        "--server", multiple=True, metavar="NAME", help="In a cycle, only these logical servers (shell patterns)."
+    ),
     click.option(
         "--output",
         type=click.Choice(["text", "json"]),
