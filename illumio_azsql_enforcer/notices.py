@@ -144,7 +144,7 @@ def _heads(notice: Notice) -> Sequence[str]:
     who = "illumio-azsql-enforcer:"
     some = plural(len(notice.servers), "server")
     of_servers = {
-        Kind.REFUSAL: f"{who} a guard refuses the plan for {some}; nothing was written there.",
+        Kind.REFUSAL: f"{who} a guard refuses the plan for {some}; what it holds back was not written.",
         Kind.FAILURE: f"{who} {some} failed {LASTING} cycles in a row.",
         Kind.RECOVERY: f"{who} {some} recovered.",
     }

@@ -127,7 +127,7 @@ def test_the_body_of_a_refusal() -> None:
     (notice,) = Watch().tell(refused("never_empty"))
     body = to_json(notice)
     assert body == {
-        "text": "illumio-azsql-enforcer: a guard refuses the plan for 1 server; nothing was written there.\n"
+        "text": "illumio-azsql-enforcer: a guard refuses the plan for 1 server; what it holds back was not written.\n"
         "• orders-sql: never_empty: no",
         "schema": "illumio-azsql-enforcer/notice/1",
         "kind": "refusal",
