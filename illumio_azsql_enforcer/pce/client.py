@@ -198,7 +198,9 @@ class PceClient:
         except DeadlinePassed:
             failure = Failure(self._wording.late(path), None)
         except (OSError, HTTPError, HTTPException) as raised:  # of requests, of urllib3 below a stream, of http.client
-            failure = self._wording.unreachable(raised)
+            # What is left of the deadline bounds the wait: the PCE may be there, and the time was too short.
+            late = Failure(self._wording.late(path), None)
+            failure = self._wording.unreachable(raised) if deadline.remaining else late
         else:
             if answer.status in wanted:
                 return answer

@@ -12,7 +12,14 @@ from typing import Protocol, TypeVar
 import structlog
 
 from illumio_azsql_enforcer.clock import Clock
-from illumio_azsql_enforcer.errors import PceError, PceInvalidAnswer, PceNotFound, SnapshotIncomplete
+from illumio_azsql_enforcer.errors import (
+    PceError,
+    PceForbidden,
+    PceInvalidAnswer,
+    PceNotFound,
+    PceRejected,
+    SnapshotIncomplete,
+)
 from illumio_azsql_enforcer.model.policy import (
     IpList,
     Label,
@@ -112,10 +119,10 @@ def of_one_version(
 
 
 def read_release(client: PceClient, deadline: Deadline) -> Release:
-    """The PCE's release, (25, 2, 20); empty when it does not tell. Raises PceError."""
+    """The PCE's release, (25, 2, 20); empty when it does not tell this key. Raises PceError."""
     try:
         return client.fetch("/product_version", lambda answer: release_of(answer.body), deadline)
-    except PceNotFound:
+    except (PceNotFound, PceForbidden, PceRejected):
         return ()
 
 
@@ -204,6 +211,8 @@ def _attempt(
     try:
         result = read(version)
     except (PceNotFound, SnapshotIncomplete) as raised:
+        if not deadline.remaining:
+            raise
         problem = raised
     after = read_version(client, org_id, deadline)
     if after.version != version.version:

@@ -201,6 +201,19 @@ def test_a_broken_connection_is_tried_again(
     assert len(pce.asked) == client.requests_made == 5
 
 
+def test_no_answer_within_what_is_left_of_the_deadline_is_told_as_that(
+    client: PceClient, pce: FakePce, deadline: Deadline, clock: VirtualClock
+) -> None:
+    def stall(_: object) -> Reply:
+        clock.advance(600)
+        raise requests.ReadTimeout("slow")
+
+    pce.answers[PATH] = stall
+    with pytest.raises(SnapshotIncomplete, match=r"was not read within pce\.deadline; it passed at /orgs/7/labels"):
+        client.get(PATH, deadline)
+    assert len(pce.asked) == 1
+
+
 def test_an_empty_success_is_none(client: PceClient, pce: FakePce, deadline: Deadline) -> None:
     pce.answers[PATH] = said(204, "")
     with pytest.raises(PceInvalidAnswer, match="204"):

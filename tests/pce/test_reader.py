@@ -17,7 +17,7 @@ from illumio_azsql_enforcer.model.policy import Snapshot
 from illumio_azsql_enforcer.pce.client import PceClient
 from illumio_azsql_enforcer.pce.reader import read_snapshot
 from illumio_azsql_enforcer.retrying import Deadline
-from tests.pce.fake import ACTIVE, FakePce, gone, listed, rule, rule_set, version
+from tests.pce.fake import ACTIVE, FakePce, Reply, gone, listed, rule, rule_set, version
 from tests.support.clock import VirtualClock
 
 Read = Callable[[], Snapshot]
@@ -67,6 +67,22 @@ def test_release_in_either_shape(read: Read, pce: FakePce, body: object, found: 
 def test_release_unknown_when_the_route_is_missing(read: Read, pce: FakePce) -> None:
     release(pce, None)
     assert read().release == ()
+
+
+@pytest.mark.parametrize("status", [403, 405, 406])
+def test_release_unknown_when_the_key_may_not_ask(read: Read, pce: FakePce, status: int) -> None:
+    pce.answers["/product_version"] = (status, {}, '[{"token": "forbidden_error"}]')
+    assert read().release == ()
+
+
+def test_a_read_that_the_deadline_ends_says_where(read: Read, pce: FakePce, clock: VirtualClock) -> None:
+    def stall(_: object) -> Reply:
+        clock.advance(600)
+        return listed([])
+
+    pce.answers["/orgs/7/service_bindings"] = stall
+    with pytest.raises(SnapshotIncomplete, match=r"within pce\.deadline; it passed at /orgs/7/workloads"):
+        read()
 
 
 # --- rules and deny rules
