@@ -46,6 +46,7 @@ from illumio_azsql_enforcer.text import sentence
 _LOCKED = "ScopeLocked"
 _BARRED = frozenset({"ReadOnlyDisabledSubscription", "MissingSubscriptionRegistration"})
 _BY_POLICY = "RequestDisallowedByPolicy"
+_STOPPED = "asked to stop before this step"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def apply(  # noqa: PLR0913 - everything outside comes in as an argument
     """Carry out `steps` (of `plan`, in its order), those of one phase side by side as far as `lanes` go.
 
     A step whose `needs` were not done is not run, and none is once the server is gone, forbidden, throttled or out of
-    reach. `stopping` is asked before each step. Raises nothing that the outside world can cause.
+    reach. `stopping` is asked before each step, from several threads. Raises nothing that the outside world can cause.
     """
     run = _Run(plan, writer, reader, deadline)
     crew = _Crew(run, lanes or OneLane(), journal, context, stopping)
@@ -114,7 +115,7 @@ class _Crew:
             self._await_all()
 
     def _begin(self, number: int, step: Step) -> None:
-        obstacle = "asked to stop before this step" if self.stopping() else self.run.obstacle(step)
+        obstacle = _STOPPED if self.stopping() else self.run.obstacle(step)
         if obstacle:
             self.results[number] = StepResult(step, StepStatus.NOT_RUN, obstacle)
             return
@@ -125,7 +126,11 @@ class _Crew:
             self.results[number] = StepResult(step, StepStatus.FAILED, f"not sent: {error}")
             return
         self.under_way[number] = step
-        self.lanes.start(number, lambda: self.run.send(step, _wanted(step)))
+        self.lanes.start(number, lambda: self._send(step))
+
+    def _send(self, step: Step) -> Trouble | None:
+        """In a lane, where the step may have waited for its turn until it is too late."""
+        return _NotBegun(_STOPPED) if self.stopping() else self.run.send(step, _wanted(step))
 
     def _await_all(self) -> None:
         """Until nothing is under way; only then it is settled what is not plainly done."""
@@ -140,6 +145,8 @@ class _Crew:
         trouble = done.result()
         if trouble is None:
             self._note(number, self.run.conclude(step, None))
+        elif isinstance(trouble, _NotBegun):
+            self._note(number, StepResult(step, StepStatus.NOT_RUN, str(trouble)))
         else:
             self.troubles[number] = (step, trouble)
 
@@ -160,6 +167,10 @@ class _Crew:
 def _wanted(step: Step) -> Range | None:
     """What the rule is to hold; None: it is to be gone."""
     return None if step.action is Action.DELETE else step.range
+
+
+class _NotBegun(Stopped):
+    """The step was not sent; `str()` says why."""
 
 
 class _Refused(Exception):
@@ -220,7 +231,7 @@ class _Run:
         except _Refused as refused:
             return StepResult(step, StepStatus.FAILED, str(refused))
         except Stopped:
-            self.halt = "asked to stop before this step"
+            self.halt = _STOPPED
             return StepResult(step, StepStatus.FAILED, "asked to stop while waiting to try again; the outcome is open")
         self.done.add(step.name)
         return StepResult(step, StepStatus.DONE)

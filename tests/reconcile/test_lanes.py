@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from illumio_azsql_enforcer.errors import ArmConflict, ArmError, ArmForbidden, ArmRejected, ArmUnreachable, Stopped
 from illumio_azsql_enforcer.journal import NullJournal
-from illumio_azsql_enforcer.model.firewall import Desired, FirewallRule, Plan, StepStatus
+from illumio_azsql_enforcer.model.firewall import Desired, FirewallRule, Plan, Step, StepResult, StepStatus
 from illumio_azsql_enforcer.model.journal import RunContext
 from illumio_azsql_enforcer.model.settings import Mode
 from illumio_azsql_enforcer.reconcile.apply import Applied, apply
@@ -77,6 +77,20 @@ def test_whichever_writes_fail_or_lose_their_answer(
     done = {result.step.name for result in applied.results if result.status is StepStatus.DONE}
     run = [result.step for result in applied.results if result.status is not StepStatus.NOT_RUN]
     assert all(step.needs <= done for step in run)
+
+
+class Remembering:
+    """A journal of names."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.ended: list[str] = []
+
+    def intent(self, context: RunContext, plan: Plan, step: Step) -> None:
+        self.begun.append(step.name)
+
+    def outcome(self, context: RunContext, plan: Plan, result: StepResult) -> None:
+        self.ended.append(result.step.name)
 
 
 class Together:
@@ -165,9 +179,32 @@ def test_stopping_is_asked_before_each_step() -> None:
         context=RunContext("run"),
         lanes=DrawnLanes(Random(2), 4),
     )
-    done = statuses(applied).count("done")
-    assert 6 <= done <= 9
-    assert statuses(applied)[done:] == ["not_run"] * (ADDS - done)
+    assert len(memory.log) == 6
+    assert sorted(statuses(applied)) == ["done"] * 6 + ["not_run"] * (ADDS - 6)
+
+
+def test_a_step_that_waits_for_a_lane_is_not_sent_after_a_stop() -> None:
+    plan, memory, stop, journal = planned([], POLICY), Memory(), threading.Event(), Remembering()
+
+    def fault(_kind: str, _name: str) -> None:
+        stop.set()
+
+    memory.fault = fault
+    with ThreadPoolExecutor(1) as pool:
+        applied = apply(
+            plan,
+            plan.steps,
+            writer=memory,
+            reader=memory,
+            journal=journal,
+            deadline=a_deadline(),
+            stopping=stop.is_set,
+            context=RunContext("run"),
+            lanes=ManyLanes(pool, 8),
+        )
+    assert statuses(applied) == ["done"] + ["not_run"] * (ADDS - 1)
+    assert {result.error for result in applied.results[1:]} == {"asked to stop before this step"}
+    assert journal.begun == journal.ended  # nothing looks as if its outcome were open
 
 
 @pytest.mark.parametrize("error", [Stopped("Asked to stop."), ArmConflict("Busy.", status=409)])
