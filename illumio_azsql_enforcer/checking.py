@@ -9,6 +9,7 @@ from typing import Any
 from illumio_azsql_enforcer.azure.access import AzureAccess
 from illumio_azsql_enforcer.azure.firewall import FirewallReader
 from illumio_azsql_enforcer.azure.permissions import TOO_MUCH, USEFUL, allowed, needed, permissions_at
+from illumio_azsql_enforcer.azure.servers import Discovered
 from illumio_azsql_enforcer.clock import Clock
 from illumio_azsql_enforcer.errors import ArmError, EnforcerError
 from illumio_azsql_enforcer.model.firewall import Governed, PublicAccess, RuleReader, Server
@@ -18,7 +19,7 @@ from illumio_azsql_enforcer.pce.client import PceClient
 from illumio_azsql_enforcer.pce.visibility import ADVICE, signs_at, signs_in
 from illumio_azsql_enforcer.retrying import Deadline
 from illumio_azsql_enforcer.server_cycle import mode_of
-from illumio_azsql_enforcer.survey import Candidate, Survey, look, read_policy
+from illumio_azsql_enforcer.survey import Candidate, Survey, find_servers, read_policy, survey_of
 from illumio_azsql_enforcer.text import plural
 from illumio_azsql_enforcer.verifying import compare
 
@@ -60,15 +61,16 @@ def blocking(findings: list[Finding]) -> bool:
 
 
 def check(config: Config, clock: Clock, verify: int = 0) -> Iterator[Finding]:
-    """Every finding, as it is made. What depends on something that failed is not looked at.
+    """Every finding, as it is made. Both sides are reached; what depends on one that failed is not looked at.
 
     `verify` is the number of addresses about which the PCE itself is asked.
     """
     pce, azure = PceClient(config.pce, clock), AzureAccess(config.azure, clock)
     try:
         snapshot = yield from _check_pce(pce, config, clock)
-        if snapshot is not None:
-            survey = yield from _check_azure(snapshot, azure, config, clock)
+        found = yield from _check_azure(azure, config, clock)
+        if snapshot is not None and found is not None:
+            survey = yield from _check_servers(snapshot, found, azure, config, clock)
             if survey is not None and verify:
                 yield from _check_meaning(pce, config, survey, verify, Deadline.after(clock, config.pce.deadline))
     finally:
@@ -110,19 +112,28 @@ def _check_key(snapshot: Snapshot, pce: PceClient, config: Config, deadline: Dea
         yield Finding(Severity.OK, "pce", config.pce.url, told)
 
 
-def _check_azure(
-    snapshot: Snapshot, azure: AzureAccess, config: Config, clock: Clock
-) -> Generator[Finding, None, Survey | None]:
+def _check_azure(azure: AzureAccess, config: Config, clock: Clock) -> Generator[Finding, None, Discovered | None]:
     try:
-        survey = look(snapshot, azure, config, clock)
+        found = find_servers(azure, config, clock)
     except EnforcerError as error:
         yield Finding(Severity.BLOCKING, "azure", config.azure.cloud.resource_manager, str(error))
         return None
-    for failure in survey.found.failures:
+    for failure in found.failures:
         yield Finding(Severity.BLOCKING, "azure", failure.subscription_id, str(failure.error))
-    per_subscription = Counter(server.subscription_id for server in survey.found.servers)
+    per_subscription = Counter(server.subscription_id for server in found.servers)
     for subscription, count in sorted(per_subscription.items()):
         yield Finding(Severity.OK, "azure", subscription, f"{plural(count, 'SQL server')} found.")
+    return found
+
+
+def _check_servers(
+    snapshot: Snapshot, found: Discovered, azure: AzureAccess, config: Config, clock: Clock
+) -> Generator[Finding, None, Survey | None]:
+    try:
+        survey = survey_of(snapshot, found, config)
+    except EnforcerError as error:
+        yield Finding(Severity.BLOCKING, "pce", config.pce.url, str(error))
+        return None
     if not any(isinstance(candidate, Governed) for candidate in survey.candidates):
         yield Finding(
             Severity.WARNING,
