@@ -27,7 +27,15 @@ from illumio_azsql_enforcer.policy.translator import Translator
 from illumio_azsql_enforcer.reconcile.lanes import ManyLanes
 from illumio_azsql_enforcer.report import Calls, Outcome, Report, ServerReport, gravest
 from illumio_azsql_enforcer.server_cycle import Memory, Options, ServerCycle
-from illumio_azsql_enforcer.survey import Candidate, Survey, find_servers, read_policy, survey_of, watch_policy
+from illumio_azsql_enforcer.survey import (
+    Candidate,
+    Survey,
+    find_servers,
+    read_policy,
+    survey_of,
+    unlisted,
+    watch_policy,
+)
 from illumio_azsql_enforcer.text import fits_any
 
 LOCK_WAIT = 120.0  # seconds that a cycle waits for another writer
@@ -101,7 +109,7 @@ class Enforcer:
         chosen = [candidate for candidate in survey.candidates if self._selected(candidate)]
         context = RunContext(draft.run_id, snapshot.version)
         draft.servers = self._work(self._server_cycle(context, survey.translator), chosen)
-        draft.error = " ".join([*_unlisted(survey.found), *self._unmatched(survey.candidates)]) or None
+        draft.error = " ".join([*unlisted(survey.found), *self._unmatched(survey.candidates)]) or None
 
     def _both_sides(self, draft: _Draft) -> tuple[Snapshot, Discovered]:
         """The policy and the servers."""
@@ -213,8 +221,3 @@ def unexpected(error: BaseException) -> str:
     """A sentence for a defect of this program; where it happened goes to the log at debug level."""
     log.debug("unexpected error", exc_info=error)
     return f"Unexpected {type(error).__name__} in this program; nothing more was done (--log-level debug shows where)."
-
-
-def _unlisted(found: Discovered) -> Iterator[str]:
-    for failure in found.failures:
-        yield f"Subscription {failure.subscription_id} could not be listed: {failure.error}"

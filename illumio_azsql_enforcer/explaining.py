@@ -1,6 +1,6 @@
 """`explain`: why an address may, or may not, reach a server: by the policy, and by the firewall as it is now."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ from illumio_azsql_enforcer.reconcile.plan import make_plan
 from illumio_azsql_enforcer.report import source_to_json
 from illumio_azsql_enforcer.retrying import Deadline
 from illumio_azsql_enforcer.server_cycle import mode_of
-from illumio_azsql_enforcer.survey import Candidate, Survey, look, read_policy
+from illumio_azsql_enforcer.survey import Candidate, Survey, look, read_policy, unlisted
 from illumio_azsql_enforcer.text import fits_any
 
 SCHEMA = "illumio-azsql-enforcer/explain/1"
@@ -42,15 +42,33 @@ class Answer:
     explanation: Explanation | None = None
     firewall: Firewall | None = None
     unknown: str | None = None
+    failed: bool = False  # what is unknown could not be told; else there is nothing to tell
 
 
-def explain_for(config: Config, clock: Clock, address: int, server: str | None) -> Iterator[Answer]:
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """An answer for each server that was asked about and found."""
+
+    address: int
+    servers: tuple[Answer, ...]
+    unlisted: tuple[str, ...] = ()  # sentences: what kept other servers from being found
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything could be told."""
+        return not self.unlisted and not any(answer.failed for answer in self.servers)
+
+
+def explain_for(config: Config, clock: Clock, address: int, server: str | None) -> Answers:
     """An answer for the server of that name (a shell pattern), or for each. Raises EnforcerError."""
     with closing(PceClient(config.pce, clock)) as pce, closing(AzureAccess(config.azure, clock)) as azure:
         survey = look(read_policy(pce, config, clock), azure, config, clock)
         reader = FirewallReader(azure)
-        for candidate in _chosen(survey, server):
-            yield _answer(candidate, survey, reader, config, Deadline.after(clock, config.azure.deadline), address)
+        answers = tuple(
+            _answer(candidate, survey, reader, config, Deadline.after(clock, config.azure.deadline), address)
+            for candidate in _chosen(survey, server)
+        )
+        return Answers(address, answers, unlisted(survey.found))
 
 
 def _chosen(survey: Survey, pattern: str | None) -> list[Candidate]:
@@ -58,7 +76,8 @@ def _chosen(survey: Survey, pattern: str | None) -> list[Candidate]:
         return list(survey.candidates)
     chosen = [candidate for candidate in survey.candidates if fits_any(candidate.server.name, [pattern])]
     if not chosen:
-        raise EnforcerError(f"{pattern} is none of the {len(survey.candidates)} servers that were found.")
+        missed = f"{pattern} is none of the {len(survey.candidates)} servers that were found."
+        raise EnforcerError("\n".join([*unlisted(survey.found), missed]))
     return chosen
 
 
@@ -67,7 +86,7 @@ def _answer(
 ) -> Answer:
     server = candidate.server
     if not isinstance(candidate, Governed):
-        return Answer(server, unknown=candidate.reason)
+        return Answer(server, unknown=candidate.reason, failed=candidate.failed)
     explanation = explain(survey.translator, candidate, address)
     try:
         if explanation.verdict is Verdict.UNRESOLVABLE:
@@ -75,7 +94,7 @@ def _answer(
         desired = survey.translator.translate(candidate).desired
         plan = _plan(reader, config, server, deadline, desired)
     except EnforcerError as error:
-        return Answer(server, explanation, unknown=str(error))
+        return Answer(server, explanation, unknown=str(error), failed=True)
     return Answer(server, explanation, _firewall(plan, address))
 
 
@@ -117,9 +136,14 @@ def _after(live: Iterable[LiveRule], steps: Iterable[Step]) -> Iterable[Range]:
 # --- JSON (schema explain/1, published in docs/explain.md)
 
 
-def to_json(address: int, answers: Iterable[Answer]) -> dict[str, Any]:
+def to_json(answers: Answers) -> dict[str, Any]:
     """The answers as plain JSON values."""
-    return {"schema": SCHEMA, "address": format_address(address), "servers": [_server(a) for a in answers]}
+    return {
+        "schema": SCHEMA,
+        "address": format_address(answers.address),
+        "servers": [_server(answer) for answer in answers.servers],
+        "unlisted": list(answers.unlisted),
+    }
 
 
 def _server(answer: Answer) -> dict[str, Any]:

@@ -65,3 +65,10 @@ def survey_of(snapshot: Snapshot, found: Discovered, config: Config) -> Survey:
     candidates = identify(found.servers, snapshot, config.servers)
     governed = [candidate for candidate in candidates if isinstance(candidate, Governed)]
     return Survey(snapshot, found, candidates, Translator(snapshot, config.policy, governed))
+
+
+def unlisted(found: Discovered) -> tuple[str, ...]:
+    """A sentence for each subscription whose servers are not known."""
+    return tuple(
+        f"Subscription {failure.subscription_id} could not be listed: {failure.error}" for failure in found.failures
+    )

@@ -21,25 +21,31 @@ VERDICT_COLOUR = {Verdict.ALLOWED: "green", Verdict.NOT_ALLOWED: "yellow", Verdi
 
 
 def explain_address(words: Words, address: str, server: str | None) -> int:
-    """Prints an answer for each server; 0 also for an address that may not reach it. Raises EnforcerError."""
+    """Prints an answer for each server; 0 also for an address that may not reach it. Raises EnforcerError.
+
+    1 where something could not be told.
+    """
     try:
         number = parse_address(address)
     except ValueError as error:
         raise click.UsageError(f"{address!r} is not an IPv4 address such as 203.0.113.7.") from error
     start_logging(words)
     config = load(words.config, os.environ)
-    answers = list(explaining.explain_for(config, SystemClock(), number, server))
+    answers = explaining.explain_for(config, SystemClock(), number, server)
     if words.output == "json":
-        click.echo(json.dumps(explaining.to_json(number, answers), indent=2))
+        click.echo(json.dumps(explaining.to_json(answers), indent=2))
     else:
-        click.echo("\n\n".join("\n".join(_lines(answer, paint())) for answer in answers) or "No server was found.")
-    return 0
+        told = ("\n".join(_lines(answer, paint())) for answer in answers.servers)
+        click.echo("\n\n".join(told) or "No server was found.")
+    for sentence in answers.unlisted:
+        click.echo(f"illumio-azsql-enforcer: {printable(sentence)}", err=True)
+    return 0 if answers.whole else 1
 
 
 def _lines(answer: Answer, colour: Paint) -> Iterator[str]:
     name = colour(printable(answer.server.name), "bold")
     if answer.explanation is None:
-        yield f"{name}  not governed: {printable(answer.unknown or '')}"
+        yield f"{name}  {'not known' if answer.failed else 'not governed'}: {printable(answer.unknown or '')}"
         return
     verdict = answer.explanation.verdict
     yield f"{name}  {colour(verdict.value.replace('_', ' '), VERDICT_COLOUR[verdict])}"

@@ -1,11 +1,14 @@
 """`explain`, end to end."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from illumio_azsql_enforcer.sandbox.box import Sandbox
 from tests.cli.conftest import Program, writes
+
+Change = Callable[[dict[str, Any]], None]
 
 
 def one(program: Program, address: str) -> dict[str, Any]:
@@ -74,3 +77,32 @@ def test_a_server_that_is_not_there(program: Program) -> None:
     run = program("explain", "192.0.2.1", "nope")
     assert (run.code, run.out) == (1, "")
     assert "nope is none of the 3 servers" in run.err
+
+
+def test_a_subscription_that_cannot_be_listed_is_said(program: Program, sandbox: Sandbox, configure: Change) -> None:
+    missing = "99999999-9999-4999-8999-999999999999"
+    configure({"azure": {"subscriptions": [sandbox.estate.subscription, missing]}})
+    run = program("explain", "203.0.113.7", "orders-sql", "--output", "json")
+    assert run.code == 1
+    assert run.report["servers"][0]["policy"]["verdict"] == "allowed"
+    (told,) = run.report["unlisted"]
+    assert told.startswith(f"Subscription {missing} could not be listed: ")
+    assert told in run.err
+    assert "could not be listed" in program("explain", "203.0.113.7", "nope").err
+
+
+def test_a_firewall_that_cannot_be_read_leaves_the_policy_s_side(program: Program, sandbox: Sandbox) -> None:
+    sandbox.arm.state.grants.deny("Microsoft.Sql/servers/firewallRules/read")
+    run = program("explain", "203.0.113.7", "orders-sql", "--output", "json")
+    assert run.code == 1
+    (answer,) = run.report["servers"]
+    assert answer["policy"]["verdict"] == "allowed"
+    assert answer["firewall"] is None
+    assert "lacks the action" in answer["unknown"]
+
+
+def test_a_server_that_two_workloads_stand_for(program: Program, sandbox: Sandbox) -> None:
+    sandbox.pce.console.create("workloads", hostname="orders-sql.database.windows.net")
+    run = program("explain", "203.0.113.7", "orders-sql")
+    assert run.code == 1
+    assert run.out.startswith("orders-sql  not known: 2 workloads of the PCE have this hostname")
