@@ -18,7 +18,7 @@ from illumio_azsql_enforcer.model.settings import Config, Mode
 from illumio_azsql_enforcer.pce.client import PceClient
 from illumio_azsql_enforcer.pce.visibility import ADVICE, signs_at, signs_in
 from illumio_azsql_enforcer.retrying import Deadline
-from illumio_azsql_enforcer.server_cycle import mode_of
+from illumio_azsql_enforcer.server_cycle import abandoned, mode_of
 from illumio_azsql_enforcer.survey import Candidate, Survey, find_servers, read_policy, survey_of
 from illumio_azsql_enforcer.text import plural
 from illumio_azsql_enforcer.verifying import compare
@@ -144,7 +144,7 @@ def _check_servers(
     reader = FirewallReader(azure)
     for candidate in survey.candidates:
         deadline = Deadline.after(clock, config.azure.deadline)
-        yield from _check_server(candidate, reader, deadline)
+        yield from _check_server(candidate, reader, config, deadline)
         if isinstance(candidate, Governed):
             yield from _check_rights(candidate.server, mode_of(config, candidate.server), azure, deadline)
     return survey
@@ -166,19 +166,22 @@ def _check_meaning(pce: PceClient, config: Config, survey: Survey, most: int, de
     yield Finding(Severity.WARNING if differ else Severity.OK, "policy", config.pce.url, told)
 
 
-def _check_server(candidate: Candidate, reader: RuleReader, deadline: Deadline) -> Iterator[Finding]:
+def _check_server(candidate: Candidate, reader: RuleReader, config: Config, deadline: Deadline) -> Iterator[Finding]:
     server = candidate.server
-    if not isinstance(candidate, Governed):
-        severity = Severity.BLOCKING if candidate.failed else Severity.OK
-        yield Finding(severity, "server", server.name, candidate.reason)
+    if not isinstance(candidate, Governed) and candidate.failed:
+        yield Finding(Severity.BLOCKING, "server", server.name, candidate.reason)
         return
-    labels = ", ".join(f"{key}={value}" for key, value in candidate.labels.items())
     try:
-        count = len(reader.rules(server, deadline))
+        rules = reader.rules(server, deadline)
     except ArmError as error:
         yield Finding(Severity.BLOCKING, "server", server.name, str(error))
         return
-    told = f"Governed by {labels} (from {candidate.labels_from.value}); {plural(count, 'firewall rule')} read."
+    if not isinstance(candidate, Governed):
+        left = abandoned(candidate, rules, config)
+        yield Finding(Severity.BLOCKING if left else Severity.OK, "server", server.name, left or candidate.reason)
+        return
+    labels = ", ".join(f"{key}={value}" for key, value in candidate.labels.items())
+    told = f"Governed by {labels} (from {candidate.labels_from.value}); {plural(len(rules), 'firewall rule')} read."
     yield Finding(Severity.OK, "server", server.name, told)
     if server.public_access is PublicAccess.DISABLED:
         inert = "Public network access is disabled: its firewall rules have no effect and cannot be edited."

@@ -1,7 +1,7 @@
 """One server's part of a cycle: read its firewall, plan, carry out what is permitted, tell."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from illumio_azsql_enforcer.clock import Clock
@@ -150,16 +150,9 @@ class ServerCycle:
         if ungoverned.failed:
             return self.failed(server, ungoverned.reason)
         rules = self.reader.rules(server, Deadline.after(self.clock, self.config.azure.deadline))
-        owned = ownership_of(self.config.enforcement).owns
-        ours = [rule for rule in rules if owned(rule.name)]
-        if not ours:
-            return ServerReport(server, Outcome.SKIPPED, mode_of(self.config, server), ungoverned.reason)
-        held = plural(len(ours), "firewall rule")
-        return self.failed(
-            server,
-            f"{ungoverned.reason} It still holds {held} of this program, which stay as they are: "
-            "give it its labels back, or delete them by hand.",
-        )
+        if left := abandoned(ungoverned, rules, self.config):
+            return self.failed(server, left)
+        return ServerReport(server, Outcome.SKIPPED, mode_of(self.config, server), ungoverned.reason)
 
     def _plan(self, server: Server, translation: Translation, deadline: Deadline) -> Plan:
         """A plan is a value: made of the same, it is the same, and need not be made again."""
@@ -238,6 +231,18 @@ class ServerCycle:
             return Neighbours(ipv6_rules=None, virtual_network_rules=None)
         self.memory.neighbours[server.id] = (now, found)
         return found
+
+
+def abandoned(ungoverned: Ungoverned, rules: Iterable[FirewallRule], config: Config) -> str | None:
+    """A sentence about the rules of ours that an ungoverned server still holds; None if there are none."""
+    owned = ownership_of(config.enforcement).owns
+    ours = sum(owned(rule.name) for rule in rules)
+    if not ours:
+        return None
+    return (
+        f"{ungoverned.reason} It still holds {plural(ours, 'firewall rule')} of this program, which stay as they are: "
+        "give it its labels back, or delete them by hand."
+    )
 
 
 def mode_of(config: Config, server: Server) -> Mode:

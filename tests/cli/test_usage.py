@@ -139,6 +139,15 @@ def test_check_says_what_would_make_a_cycle_fail(program: Program, sandbox: Sand
     assert writes(sandbox) == []
 
 
+def test_check_finds_rules_of_ours_on_a_server_that_is_governed_no_longer(program: Program, sandbox: Sandbox) -> None:
+    sandbox.arm.state.set_rule("scratch-sql", "illumio-192.0.2.1-192.0.2.1", "192.0.2.1", "192.0.2.1")
+    run = program("check")
+    assert run.code == 1
+    assert "blocking  server  scratch-sql: " in run.out
+    assert "It still holds 1 firewall rule of this program" in run.out
+    assert program("--once", "--dry-run").code == 1
+
+
 def test_the_runner_of_click_agrees_that_the_program_has_these_commands() -> None:
     from illumio_azsql_enforcer.cli.program import program as command  # noqa: PLC0415
 
