@@ -29,7 +29,7 @@ from illumio_azsql_enforcer.model.journal import RunContext, StepJournal
 from illumio_azsql_enforcer.model.settings import Config, Mode
 from illumio_azsql_enforcer.reconcile.apply import apply
 from illumio_azsql_enforcer.reconcile.drift import Firewall, drift, left_behind
-from illumio_azsql_enforcer.reconcile.guards import MAX_RULES, permitted, standing
+from illumio_azsql_enforcer.reconcile.guards import permitted, standing
 from illumio_azsql_enforcer.reconcile.lanes import Lanes
 from illumio_azsql_enforcer.reconcile.ownership import ownership_of
 from illumio_azsql_enforcer.reconcile.plan import make_plan, noted_gap
@@ -210,10 +210,13 @@ class ServerCycle:
         """The reason of a refusal, with what it holds back, and how to let it pass where that is possible."""
         if outcome is not Outcome.REFUSED:
             return reason
-        reason = f"{reason} {_held_back(plan, permitted(plan, self.options.accepted))}"
-        if any(refusal.guard == MAX_RULES for refusal in standing(plan, self.options.accepted)):
+        done = permitted(plan, self.options.accepted)
+        reason = f"{reason} {_held_back(plan, done)}"
+        pardoned = self.options.accepted | {plan.id}
+        if permitted(plan, pardoned) == done:
             return reason
-        return f"{reason} To let exactly this plan through once: {self.options.accept_command.format(plan_id=plan.id)}"
+        what = "the deletes" if standing(plan, pardoned) else "exactly this plan"
+        return f"{reason} To let {what} through once: {self.options.accept_command.format(plan_id=plan.id)}"
 
     def _surroundings(self, server: Server, deadline: Deadline) -> list[Note]:
         notes = [INERT] if server.public_access is PublicAccess.DISABLED else []
@@ -240,8 +243,8 @@ def abandoned(ungoverned: Ungoverned, rules: Iterable[FirewallRule], config: Con
     if not ours:
         return None
     return (
-        f"{ungoverned.reason} It still holds {plural(ours, 'firewall rule')} of this program, which stay as they are: "
-        "give it its labels back, or delete them by hand."
+        f"{ungoverned.reason} It still holds {plural(ours, 'firewall rule')} of this program, and nothing is written "
+        "there: give it its labels back, or delete what it holds by hand."
     )
 
 

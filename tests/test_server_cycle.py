@@ -140,3 +140,24 @@ def test_what_a_server_without_labels_still_holds_is_told_in_whole_sentences(wor
     assert (report.reason or "").startswith(
         "Workload 'a' has no labels. It still holds 2 firewall rules of this program,"
     )
+
+
+@pytest.mark.parametrize(
+    ("policy", "most", "way_out"),
+    [
+        (((5, 9), (20, 29), (40, 49)), 2, None),  # max_rules alone: there is no room, and nothing to accept
+        (((40, 49), (60, 69)), 2, "exactly this plan"),
+        (((40, 49), (60, 69), (80, 89)), 2, "the deletes"),  # accepted, max_rules still keeps the adds back
+    ],
+)
+def test_a_refusal_tells_how_to_let_through_what_accepting_lets_through(
+    world: World, policy: tuple[tuple[int, int], ...], most: int, way_out: str | None
+) -> None:
+    world.settings = replace(SETTINGS, guards=replace(NO_GUARDS, max_revoked=1, max_revoked_percent=50))
+    world.policy = Translation(wants(*policy), ())
+    world.memory.limits[SERVER.id] = most
+    report = world.cycle()
+    assert report.outcome is Outcome.REFUSED
+    told = f"To let {way_out} through once: illumio-azsql-enforcer --once --accept {report.plan_id}"
+    assert (told in (report.reason or "")) is (way_out is not None)
+    assert ("--accept" in (report.reason or "")) is (way_out is not None)
