@@ -107,15 +107,16 @@ def _max_revoked(case: Case) -> Refusal | None:
 def _widest_range(case: Case) -> Refusal | None:
     prefix = case.guards.widest_range
     most = (LAST_ADDRESS + 1) >> prefix
+    room = plural(most, "address")
     ranges = [one.range for one in case.desired]
     wide = [one for one in ranges if one.size > most]
     total = RangeSet(ranges).size
     if wide:
-        what = f"{_named(wide)} ({wide[0].size:,} addresses) is wider than a /{prefix} ({most:,} addresses)"
+        what = f"{_named(wide)} ({plural(wide[0].size, 'address')}) is wider than a /{prefix} ({room})"
         return _refusal("widest_range", f"{what}; asked for by {_contributors(case.desired, lambda one: one in wide)}")
     if total > most:
         widest = sorted(ranges, key=lambda one: -one.size)
-        what = f"all wanted ranges together hold {total:,} addresses, more than a /{prefix} ({most:,} addresses)"
+        what = f"all wanted ranges together hold {plural(total, 'address')}, more than a /{prefix} ({room})"
         return _refusal("widest_range", f"{what}; the widest: {_named(widest)}")
     return None
 
@@ -126,7 +127,7 @@ def _max_rules(case: Case) -> Refusal | None:
         return None
     detail = (
         f"the server would hold {plural(final, 'rule')} and can hold {case.max_rules}: {len(case.desired)} of the "
-        f"policy and {final - len(case.desired)} others. Ranges are never widened to fit. "
+        f"policy and {plural(final - len(case.desired), 'other')}. Ranges are never widened to fit. "
         f"The largest contributors: {_contributors(case.desired, lambda _: True)}"
     )
     return _refusal(MAX_RULES, detail)

@@ -99,7 +99,7 @@ def test_too_many_rules_name_the_count_and_the_largest_contributors() -> None:
     plan = planned([rule("office", 500, 501)], desired, guards=GuardSettings(), max_rules=7)
     assert refused(plan) == ["max_rules"]
     text = plan.refusals[0].detail
-    assert text.startswith("max_rules: the server would hold 8 rules and can hold 7: 7 of the policy and 1 other")
+    assert text.startswith("max_rules: the server would hold 8 rules and can hold 7: 7 of the policy and 1 other. ")
     assert "'big' in rule set 'Payments' (5 ranges), 'small' in rule set 'Payments' (2 ranges)" in text
 
 
@@ -148,3 +148,8 @@ def test_a_refusal_says_what_would_go_and_counts_the_rest() -> None:
     assert text.startswith("max_revoked: 12 of 12 rules that may be deleted would lose addresses: 0.0.0.10-0.0.0.15, ")
     assert "and 7 more" in text
     assert "More than 10 and more than 50 %" in text
+
+
+def test_one_address_is_told_as_one() -> None:
+    plan = planned([], wants((1, 2)), guards=GuardSettings(widest_range=32))
+    assert "(2 addresses) is wider than a /32 (1 address);" in plan.refusals[0].detail
