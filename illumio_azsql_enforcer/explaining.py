@@ -5,16 +5,17 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from illumio_azsql_enforcer.addresses import Range, format_address
+from illumio_azsql_enforcer.addresses import format_address
 from illumio_azsql_enforcer.azure.access import AzureAccess
 from illumio_azsql_enforcer.azure.firewall import FirewallReader
 from illumio_azsql_enforcer.clock import Clock
 from illumio_azsql_enforcer.errors import EnforcerError
-from illumio_azsql_enforcer.model.firewall import Action, Desired, Governed, LiveRule, Plan, RuleReader, Server, Step
+from illumio_azsql_enforcer.model.firewall import Desired, Governed, LiveRule, Plan, RuleReader, Server, rules_after
 from illumio_azsql_enforcer.model.settings import Config
 from illumio_azsql_enforcer.pce.client import PceClient
 from illumio_azsql_enforcer.policy.explain import Explanation, Finding, HeldBy, Verdict, explain
 from illumio_azsql_enforcer.reconcile.guards import permitted
+from illumio_azsql_enforcer.reconcile.ownership import ownership_of
 from illumio_azsql_enforcer.reconcile.plan import make_plan
 from illumio_azsql_enforcer.report import source_to_json
 from illumio_azsql_enforcer.retrying import Deadline
@@ -107,30 +108,20 @@ def _plan(reader: RuleReader, config: Config, server: Server, deadline: Deadline
 
 def _as_it_is(reader: RuleReader, config: Config, server: Server, deadline: Deadline, address: int) -> Firewall:
     """The firewall of a server that the next cycle leaves as it is."""
-    admitting = _admitting(_plan(reader, config, server, deadline, ()).live, address)
+    live = ownership_of(config.enforcement).of(reader.rules(server, deadline))
+    admitting = _admitting(live, address)
     return Firewall(admitting, bool(admitting), ())
 
 
 def _firewall(plan: Plan, address: int) -> Firewall:
     steps = permitted(plan, frozenset())
-    after = _after(plan.live, steps)
+    after = rules_after(plan.live, steps).values()
     refused = tuple(refusal.detail for refusal in plan.refusals)
-    return Firewall(_admitting(plan.live, address), any(address in held for held in after), refused)
+    return Firewall(_admitting(plan.live, address), any(address in held.rule.range for held in after), refused)
 
 
 def _admitting(live: Iterable[LiveRule], address: int) -> tuple[LiveRule, ...]:
     return tuple(rule for rule in live if address in rule.rule.range)
-
-
-def _after(live: Iterable[LiveRule], steps: Iterable[Step]) -> Iterable[Range]:
-    """The ranges that the firewall holds once the steps are done."""
-    held = {rule.rule.name.casefold(): rule.rule.range for rule in live}
-    for step in steps:
-        if step.action is Action.DELETE:
-            held.pop(step.name.casefold(), None)
-        else:
-            held[step.name.casefold()] = step.range
-    return held.values()
 
 
 # --- JSON (schema explain/1, published in docs/explain.md)

@@ -173,7 +173,7 @@ def _of_servers(servers: tuple[ServerReport, ...]) -> dict[str, Samples]:
         "servers": {(outcome,): outcomes[outcome] for outcome in Outcome},
         "rules_desired": {(s.server.name,): len(s.desired) for s in planned},
         "rules_live": {
-            (name, word): sum(ours is owned for ours in rules.values())
+            (name, word): sum(rule.owned is owned for rule in rules)
             for name, rules in live.items()
             for word, owned in (("true", True), ("false", False))
         },

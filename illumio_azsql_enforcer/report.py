@@ -9,7 +9,6 @@ from typing import Any
 
 from illumio_azsql_enforcer.clock import rfc3339
 from illumio_azsql_enforcer.model.firewall import (
-    Action,
     Desired,
     LabelsFrom,
     LiveRule,
@@ -18,6 +17,7 @@ from illumio_azsql_enforcer.model.firewall import (
     Source,
     StepResult,
     StepStatus,
+    rules_after,
 )
 from illumio_azsql_enforcer.model.settings import Mode
 
@@ -98,15 +98,10 @@ def gravest(outcomes: Iterable[Outcome]) -> Outcome:
     return next((outcome for outcome in GRAVEST_FIRST if outcome in seen), Outcome.IN_SYNC)
 
 
-def live_after(report: ServerReport) -> dict[str, bool]:
-    """The rules that the server holds after the steps that were done: lower-case name -> whether it is ours."""
-    rules = {live.rule.name.casefold(): live.owned for live in report.live}
-    for step in (result.step for result in report.steps if result.status is StepStatus.DONE):
-        if step.action is Action.DELETE:
-            rules.pop(step.name.casefold(), None)
-        else:
-            rules[step.name.casefold()] = True
-    return rules
+def live_after(report: ServerReport) -> list[LiveRule]:
+    """The rules that the server holds after the steps that were done."""
+    done = (result.step for result in report.steps if result.status is StepStatus.DONE)
+    return list(rules_after(report.live, done).values())
 
 
 def exit_code(report: Report, *, detailed: bool) -> int:

@@ -122,7 +122,7 @@ def _all_servers(servers: Sequence[ServerReport]) -> str:
 
 def _server_row(report: ServerReport) -> tuple[str, ...]:
     rules = live_after(report)
-    ours = sum(rules.values())
+    ours = sum(rule.owned for rule in rules)
     numbers = (len(report.desired), ours, len(rules) - ours, len(report.steps), len(report.notes))
     known = report.plan_id is not None
     return (

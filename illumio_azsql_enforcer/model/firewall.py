@@ -1,11 +1,12 @@
 """What Azure has, what the policy wants, and what is to be done about the difference."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
 from illumio_azsql_enforcer.addresses import Range
+from illumio_azsql_enforcer.model.names import folded
 from illumio_azsql_enforcer.model.settings import Mode
 from illumio_azsql_enforcer.retrying import Deadline
 
@@ -238,6 +239,17 @@ class StepResult:
     step: Step
     status: StepStatus
     error: str | None = None
+
+
+def rules_after(live: Iterable[LiveRule], steps: Iterable[Step]) -> dict[str, LiveRule]:
+    """The rules that a server holds once these steps are done, by folded name. What a step writes is ours."""
+    rules = {folded(one.rule.name): one for one in live}
+    for step in steps:
+        if step.action is Action.DELETE:
+            rules.pop(folded(step.name), None)
+        else:
+            rules[folded(step.name)] = LiveRule(FirewallRule(step.name, step.range), owned=True, protected=False)
+    return rules
 
 
 class RuleReader(Protocol):

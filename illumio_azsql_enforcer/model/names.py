@@ -1,4 +1,4 @@
-"""Which names of firewall rules may be put into a request path."""
+"""Names of firewall rules: which are the same for Azure, and which may be put into a request path."""
 
 import re
 
@@ -6,6 +6,11 @@ LONGEST_NAME = 128  # characters; Azure SQL error 40617
 
 # Azure refuses the first ten characters in a rule's name; `#` would end the path of the URL.
 _FORBIDDEN = re.compile(r"[<>*%&:;\\/?#\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def folded(name: str) -> str:
+    """The key under which names are the same for Azure."""
+    return name.casefold()
 
 
 def is_safe_name(name: str) -> bool:

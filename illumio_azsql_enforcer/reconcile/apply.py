@@ -37,9 +37,9 @@ from illumio_azsql_enforcer.model.firewall import (
     StepStatus,
 )
 from illumio_azsql_enforcer.model.journal import RunContext, StepJournal
+from illumio_azsql_enforcer.model.names import folded
 from illumio_azsql_enforcer.reconcile.change import cover_of
 from illumio_azsql_enforcer.reconcile.lanes import Lanes, OneLane, Trouble
-from illumio_azsql_enforcer.reconcile.ownership import folded
 from illumio_azsql_enforcer.retrying import Deadline
 from illumio_azsql_enforcer.text import sentence
 

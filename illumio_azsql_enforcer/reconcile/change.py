@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from illumio_azsql_enforcer.addresses import Range, RangeSet
 from illumio_azsql_enforcer.model.firewall import ALL_AZURE_SERVICES, FirewallRule, LiveRule
-from illumio_azsql_enforcer.reconcile.ownership import Ownership, folded
+from illumio_azsql_enforcer.model.names import folded
+from illumio_azsql_enforcer.reconcile.ownership import Ownership
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from illumio_azsql_enforcer.addresses import Range
 from illumio_azsql_enforcer.model.firewall import (
-    Action,
     FirewallRule,
     LiveRule,
     Note,
     NoteCode,
     StepResult,
     StepStatus,
+    rules_after,
 )
-from illumio_azsql_enforcer.reconcile.ownership import folded
+from illumio_azsql_enforcer.model.names import folded
 
 Firewall = Mapping[str, FirewallRule]  # by folded name
 
@@ -21,13 +21,8 @@ def left_behind(live: Iterable[LiveRule], results: Sequence[StepResult]) -> Fire
     """The firewall after a cycle; None when the outcome of a step is not known for sure."""
     if any(result.status in (StepStatus.FAILED, StepStatus.NOT_RUN) for result in results):
         return None
-    rules = {folded(one.rule.name): one.rule for one in live}
-    for step in (result.step for result in results if result.status is StepStatus.DONE):
-        if step.action is Action.DELETE:
-            rules.pop(folded(step.name), None)
-        else:
-            rules[folded(step.name)] = FirewallRule(step.name, step.range)
-    return rules
+    done = (result.step for result in results if result.status is StepStatus.DONE)
+    return {name: one.rule for name, one in rules_after(live, done).items()}
 
 
 def drift(left: Firewall, live: Iterable[LiveRule]) -> tuple[Note, ...]:

@@ -8,7 +8,7 @@ from itertools import count
 
 from illumio_azsql_enforcer.addresses import Range, parse_address
 from illumio_azsql_enforcer.model.firewall import ALL_AZURE_SERVICES, FirewallRule, LiveRule
-from illumio_azsql_enforcer.model.names import is_safe_name
+from illumio_azsql_enforcer.model.names import folded, is_safe_name
 from illumio_azsql_enforcer.model.settings import EnforcementSettings, Mode
 from illumio_azsql_enforcer.text import fits_any
 
@@ -63,11 +63,6 @@ class Ownership:
             return parse_address(found[1]), parse_address(found[2])
         except ValueError:  # 300.1.1.1, or zeros in front: nothing that we write
             return None
-
-
-def folded(name: str) -> str:
-    """The key under which names are the same for Azure."""
-    return name.casefold()
 
 
 def ownership_of(settings: EnforcementSettings) -> Ownership:

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 from illumio_azsql_enforcer.addresses import Range, RangeSet
 from illumio_azsql_enforcer.model.firewall import ALL_AZURE_SERVICES, Action, FirewallRule, LiveRule, Step
+from illumio_azsql_enforcer.model.names import folded
 from illumio_azsql_enforcer.reconcile.board import Move, Problem
 from illumio_azsql_enforcer.reconcile.order import Ordered
-from illumio_azsql_enforcer.reconcile.ownership import Ownership, folded
+from illumio_azsql_enforcer.reconcile.ownership import Ownership
 
 
 @dataclass(frozen=True, slots=True)
