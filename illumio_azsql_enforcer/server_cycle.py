@@ -64,16 +64,14 @@ class Memory:
     neighbours: dict[str, tuple[float, Neighbours]] = field(default_factory=dict)  # server id -> when read, what
     left: dict[str, Firewall] = field(default_factory=dict)  # server id -> its firewall after the last cycle
     plans: dict[str, "_Planned"] = field(default_factory=dict)  # server id -> the last plan, and what it was made of
-    quiet: dict[str, Plan] = field(default_factory=dict)  # server id -> the plan of the last cycle, if it has no steps
 
     def forget_plans(self) -> None:
         """The policy or the servers are others now: what is kept would only hold on to the old ones."""
         self.plans.clear()
-        self.quiet.clear()
 
     def keep(self, server_ids: set[str]) -> None:
         """Forget all servers but these: the others are gone."""
-        for remembered in (self.limits, self.neighbours, self.left, self.plans, self.quiet):
+        for remembered in (self.limits, self.neighbours, self.left, self.plans):
             for gone in remembered.keys() - server_ids:
                 del remembered[gone]
 
@@ -124,9 +122,10 @@ class ServerCycle:
         """Brings a governed server in line, as far as its mode and the guards permit."""
         translation = self.translate(governed)
         deadline = Deadline.after(self.clock, self.config.azure.deadline)
-        plan = self._plan(governed.server, translation, deadline)
+        plan, again = self._plan(governed.server, translation, deadline)
         results, gap = self._carry_out(plan, deadline)
-        drifted = self._drift(plan, results)
+        quiet = again and not plan.steps  # the same firewall as in the last cycle, and nothing was to be done to it
+        drifted = () if quiet else self._drift(plan, results)
         outcome, reason = judge(plan, results, self.options.accepted)
         return ServerReport(
             server=governed.server,
@@ -154,24 +153,19 @@ class ServerCycle:
             return self.failed(server, left)
         return ServerReport(server, Outcome.SKIPPED, mode_of(self.config, server), ungoverned.reason)
 
-    def _plan(self, server: Server, translation: Translation, deadline: Deadline) -> Plan:
-        """A plan is a value: made of the same, it is the same, and need not be made again."""
+    def _plan(self, server: Server, translation: Translation, deadline: Deadline) -> tuple[Plan, bool]:
+        """The plan, and whether it is the last one: a plan is a value, and made of the same it is the same."""
         rules, desired, limit = self.reader.rules(server, deadline), translation.desired, self._limit(server)
         known = self.memory.plans.get(server.id)
         if known is not None and known.is_for(server, rules, desired, limit):
-            return known.plan
+            return known.plan, True
         mode = mode_of(self.config, server)
         plan = make_plan(server, rules, desired, mode=mode, settings=self.config.enforcement, max_rules=limit)
         self.memory.plans[server.id] = _Planned(server, rules, desired, limit, plan)
-        return plan
+        return plan, False
 
     def _drift(self, plan: Plan, results: Sequence[StepResult]) -> tuple[Note, ...]:
         """What differs from the firewall that the last cycle left behind; and remember what this one leaves."""
-        if self.memory.quiet.pop(plan.server.id, None) is plan:
-            self.memory.quiet[plan.server.id] = plan
-            return ()  # the same firewall, and nothing was to be done to it
-        if not plan.steps:
-            self.memory.quiet[plan.server.id] = plan
         before = self.memory.left.pop(plan.server.id, None)
         after = left_behind(plan.live, results)
         if after is not None:
